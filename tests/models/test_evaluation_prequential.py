@@ -1,0 +1,179 @@
+"""The whole evaluation, on an engine simple enough to know what it must find."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from models.catalogue import ItemFacts
+from models.evaluation import FRESHET, POPULAR, RANDOM, EventLog, Prequential, Report
+from models.interactions import Interactions, Kind
+
+
+@dataclass
+class Ranks:
+    names: tuple[str, ...]
+    ranks: np.ndarray
+    top_items: np.ndarray
+    shares: np.ndarray | None
+
+
+@dataclass
+class Counting:
+    """Ranks by popularity as `freshet`, and by age (newest first) as its only source."""
+
+    items: list[str] = field(default_factory=list)
+    count: dict[str, int] = field(default_factory=dict)
+    facts: list[tuple[int, str]] = field(default_factory=list)
+    learned: int = 0
+
+    def rank_and_learn(self, chunk: Interactions, *, top: int = 10) -> Ranks:
+        ranks = np.full((len(chunk), 2), np.nan, np.float32)
+        lists = np.full((len(chunk), top), -1, np.int32)
+        for row, item in enumerate(chunk.items):
+            if item in self.count:
+                c = self.count[item]
+                higher = sum(x > c for x in self.count.values())
+                ties = sum(x == c for x in self.count.values()) - 1
+                ranks[row, 0] = higher + ties / 2
+                ranks[row, 1] = len(self.items) - 1 - self.items.index(item)
+            best = sorted(range(len(self.items)), key=lambda k: -self.count[self.items[k]])[:top]
+            lists[row, : len(best)] = best
+            if item not in self.count:
+                self.items.append(item)
+            self.count[item] = self.count.get(item, 0) + 1
+            self.learned += 1
+        shares = np.ones((len(chunk), 1), np.float32)
+        return Ranks((FRESHET, "newest"), ranks, lists, shares)
+
+    def upsert_items(self, items: Sequence[ItemFacts]) -> None:
+        self.facts += [(self.learned, item.item_id) for item in items]
+
+    def item_ids(self, numbers: np.ndarray) -> list[str]:
+        return [self.items[k] for k in numbers]
+
+
+def zipf(events: int = 600, items: int = 40, users: int = 30, seed: int = 0) -> EventLog:
+    rng = np.random.default_rng(seed)
+    return EventLog.of(
+        Interactions.of(
+            (
+                f"u{rng.integers(users)}",
+                f"i{min(rng.zipf(1.5), items)}",
+                Kind.VIEW,
+                None,
+                float(t * 60),
+            )
+            for t in range(events)
+        )
+    )
+
+
+def log_of(items: str, kinds: Sequence[Kind] | None = None) -> EventLog:
+    kinds = kinds or [Kind.VIEW] * len(items)
+    return EventLog.of(
+        Interactions.of(
+            (f"u{n}", item, kind, None, float(n))
+            for n, (item, kind) in enumerate(zip(items, kinds, strict=True))
+        )
+    )
+
+
+def run(log: EventLog, **options: object) -> Report:
+    evaluation = Prequential(Counting(), log, **options)  # type: ignore[arg-type]
+    for _ in evaluation:
+        pass
+    return evaluation.report()
+
+
+def test_a_stream_of_six_events_scores_what_a_hand_calculation_says() -> None:
+    report = run(log_of("abaacb"), repeats="yes")
+    # scored: a (2 known, tie: rank .5), a (rank 0), b (3 known: a=3, b=c=1: rank 1.5)
+    assert report.scored == 3
+    assert report.scores[FRESHET].metrics["mrr"].value == pytest.approx((1 / 1.5 + 1 + 1 / 2.5) / 3)
+    # newest first: a is second of (b, a) twice, b second of (c, b, a)
+    assert report.scores["newest"].metrics["mrr"].value == pytest.approx(0.5)
+    assert report.scores[RANDOM].metrics["mrr"].value == pytest.approx(
+        (0.75 + 0.75 + (1 + 1 / 2 + 1 / 3) / 3) / 3
+    )
+    assert report.scores[FRESHET].coverage == 1.0
+
+
+def test_an_engine_that_ranks_by_popularity_is_as_good_as_the_reference() -> None:
+    report = run(zipf(), repeats="yes")
+    ours, reference = report.scores[FRESHET], report.scores[POPULAR]
+    assert ours.metrics == reference.metrics
+    assert report.lifts["recall@10"].best == POPULAR
+    assert report.lifts["recall@10"].ratio.value == 1.0
+
+
+def test_only_events_that_take_an_item_are_scored_and_all_are_learned() -> None:
+    kinds = [Kind.VIEW, Kind.DISLIKE, Kind.IMPRESSION, Kind.DISMISS, Kind.LIKE]
+    engine = Counting()
+    evaluation = Prequential(engine, log_of("aaaaa", kinds))
+    assert list(evaluation) == [5]
+    assert evaluation.report().scored == 1
+    assert engine.learned == 5
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 600])
+def test_the_chunk_size_changes_nothing(chunk: int) -> None:
+    assert json.dumps(run(zipf(), chunk=chunk).as_json()) == json.dumps(run(zipf()).as_json())
+
+
+def test_every_breakdown_adds_up_to_the_whole() -> None:
+    report = run(zipf())
+    assert set(report.breakdowns) == {"history length", "item popularity", "item age"}
+    for part in report.breakdowns.values():
+        assert part.scored.sum() == report.scored
+        whole = np.nansum(part.values[:, 0, 0] * part.scored) / report.scored
+        assert whole == pytest.approx(report.scores[FRESHET].metrics["recall@10"].value)
+    assert report.curve.scored.sum() == report.scored
+    assert report.curve.events[-1] == report.events
+
+
+def test_facts_arrive_after_the_chunk_in_which_an_item_first_occurs() -> None:
+    engine = Counting()
+    facts = {name: ItemFacts(name) for name in "abcx"}
+    for _ in Prequential(engine, log_of("aabbc"), facts=facts, chunk=2):
+        pass
+    assert engine.facts == [(2, "a"), (4, "b"), (5, "c")]
+
+
+def test_a_split_scores_only_what_comes_after_it() -> None:
+    engine = Counting()
+    evaluation = Prequential(engine, zipf(), split=0.8)
+    for _ in evaluation:
+        pass
+    report = evaluation.report()
+    assert engine.learned == 600
+    assert report.learned_first == 480
+    assert 0 < report.scored <= 120
+    assert report.curve.scored.sum() == report.scored
+    assert report.curve.events[0] > 480
+    assert report.classifications is not None
+    assert report.classifications[FRESHET].roc_auc > 0.7
+    assert report.classifications[RANDOM].roc_auc == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_split_that_leaves_nothing_to_score_is_refused() -> None:
+    with pytest.raises(ValueError, match="split"):
+        Prequential(Counting(), zipf(), split=1.0)
+
+
+@pytest.mark.parametrize("stream", ["a", "abc", "aa", "aaaaaaaaaaaa"])
+def test_the_smallest_streams_give_a_report_with_what_is_known(stream: str) -> None:
+    report = run(log_of(stream))
+    assert report.scored == len(stream) - len(set(stream))
+    text = json.dumps(report.as_json(), allow_nan=False)
+    assert set(json.loads(text)["results"]) == {FRESHET, "newest", POPULAR, RANDOM}
+
+
+def test_one_user_gets_figures_without_intervals() -> None:
+    log = EventLog.of(Interactions.of(("u", i, Kind.VIEW, None, 0.0) for i in "abaab"))
+    result = run(log, repeats="yes").as_json()["results"][FRESHET]  # type: ignore[index,call-overload]
+    assert result["recall@10"] == 1.0  # type: ignore[index,call-overload]
+    assert result["interval"]["recall@10"] == [None, None]  # type: ignore[index,call-overload]
