@@ -36,7 +36,8 @@ class Kafka:
         self, *topics: str, partitions: int = 4, config: Mapping[str, str] | None = None
     ) -> None:
         new = [NewTopic(topic, partitions, 1, config=dict(config or {})) for topic in topics]
-        for done in self._admin().create_topics(new).values():
+        admin = self._admin()  # ends its requests when it is collected
+        for done in admin.create_topics(new).values():
             done.result(10)
 
     def produce(
@@ -127,7 +128,8 @@ class Kafka:
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """(topic, partition) → the offset the group goes on from."""
-        asked = self._admin().list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+        admin = self._admin()
+        asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
         offsets = asked[group].result(10).topic_partitions
         return {(each.topic, each.partition): each.offset for each in offsets if each.offset >= 0}
 
