@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -177,3 +178,36 @@ def test_one_user_gets_figures_without_intervals() -> None:
     result = run(log, repeats="yes").as_json()["results"][FRESHET]  # type: ignore[index,call-overload]
     assert result["recall@10"] == 1.0  # type: ignore[index,call-overload]
     assert result["interval"]["recall@10"] == [None, None]  # type: ignore[index,call-overload]
+
+
+@dataclass
+class Oblivious:
+    """Twenty sources, no learning: what remains is the evaluation's own memory."""
+
+    def rank_and_learn(self, chunk: Interactions, *, top: int = 10) -> Ranks:
+        names = (FRESHET, *(f"source {k}" for k in range(20)))
+        ranks = np.ones((len(chunk), len(names)), np.float32)
+        return Ranks(names, ranks, np.zeros((len(chunk), top), np.int32), None)
+
+    def upsert_items(self, items: Sequence[ItemFacts]) -> None: ...
+
+    def item_ids(self, numbers: np.ndarray) -> list[str]:
+        return [f"i{k}" for k in numbers]
+
+
+def test_a_hundred_thousand_events_more_cost_a_hundred_bytes_each() -> None:
+    """So a million events fit in some hundred megabytes, names of users and items included."""
+
+    def peak(events: int) -> int:
+        log = zipf(events, items=500, users=2000)
+        tracemalloc.start()
+        evaluation = Prequential(Oblivious(), log)
+        for _ in evaluation:
+            pass
+        evaluation.report()
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(1000)  # compiles
+    assert peak(110_000) - peak(10_000) < 100_000 * 110

@@ -1,0 +1,293 @@
+"""`freshet evaluate`: how good the recommendations are, on a stream of one's own."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from models.catalogue import ItemFacts
+from models.evaluation import FRESHET, POPULAR, RANDOM, Engine, EventLog, Prequential, Ranked
+from models.evaluation.references import Repeats
+from models.evaluation.report import Json, Lift, Report
+from models.evaluation.tally import Estimate
+from models.interactions import Interactions
+from models.recommender import Recommender
+from models.settings import EngineSettings
+from streams.evaluate_plot import PlotUnavailable, check_plot, plot_report
+from streams.files import UnreadableFile, read_columns, read_facts
+
+FINE, LINES_SKIPPED, COULD_NOT_RUN = 0, 1, 2
+
+COLUMNS = ("recall@10", "recall@50", "mrr", "ndcg@10", "precision@10")
+HEADINGS = ("Recall@10", "Recall@50", "MRR", "nDCG@10", "Precision@10")
+
+
+class CannotEvaluate(Exception):
+    """Nothing can be evaluated; the message says why and what to do."""
+
+
+def run_evaluate(
+    events: Path,
+    *,
+    items: Path | None = None,
+    json_path: Path | None = None,
+    plot_path: Path | None = None,
+    repeats: Repeats = "learn",
+    at_most: int | None = None,
+    split: str | None = None,
+    seed: int = 0,
+) -> int:
+    """Evaluate the engine on a file of events, an event at a time: tables, and JSON and a picture.
+
+    split: `time:0.8` learns the first 80 % of the events and scores the rest.
+    Returns 0, or 1 when lines of a file had to be skipped, or 2 when nothing could be evaluated:
+    the sentence printed says why and what to do.
+    """
+    out, notes = _console(), Console(stderr=True)
+    try:
+        first = _share(split)
+        _check_targets(json_path, plot_path)
+        read = read_columns(events, at_most=at_most)
+        facts = read_facts(items) if items else None
+        log = EventLog.of(read.rows)
+        if not len(log):
+            raise CannotEvaluate(f"{events} holds no events: nothing to evaluate.")
+        report, seconds = _run(log, facts.items if facts else {}, repeats, first, seed, notes)
+    except (CannotEvaluate, PlotUnavailable, UnreadableFile) as problem:
+        notes.print(str(problem), style="red", markup=False, highlight=False)
+        return COULD_NOT_RUN
+
+    skipped = read.skipped + (facts.skipped if facts else 0)
+    _print(out, str(events), log, report, seconds)
+    if json_path:
+        found: dict[str, Json] = {
+            "stream": str(events),
+            "events_per_second": round(len(log) / seconds, 1),
+            "seconds": round(seconds, 6),
+            "repeats": repeats,
+            "seed": seed,
+            "skipped_lines": skipped,
+            **report.as_json(),
+        }
+        json_path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+    if plot_path:
+        plot_report(report, plot_path, f"{events}, {len(log):,} events")
+    if skipped:
+        notes.print(f"{skipped:,} lines could not be read and were skipped.", style="yellow")
+        return LINES_SKIPPED
+    return FINE
+
+
+def _console() -> Console:
+    """As wide as the terminal; wide enough for the table where the output goes to a file."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
+
+
+def _share(split: str | None) -> float:
+    """0.8 of `time:0.8`; 0 of nothing."""
+    if split is None:
+        return 0.0
+    kind, _, text = split.partition(":")
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if kind != "time" or not 0.0 < share < 1.0:
+        raise CannotEvaluate(
+            f"--split {split}: write time: and a share between 0 and 1, as in time:0.8."
+        )
+    return share
+
+
+def _check_targets(json_path: Path | None, plot_path: Path | None) -> None:
+    """Find out now, rather than after a long run, that a result cannot be written."""
+    for path in (json_path, plot_path):
+        if path and not path.absolute().parent.is_dir():
+            raise CannotEvaluate(f"{path} cannot be written: make the folder {path.parent} first.")
+    if plot_path:
+        check_plot(plot_path)
+
+
+@dataclass(slots=True)
+class _Timed:
+    """An engine, and the seconds spent in it: reading, scoring and printing are not its doing."""
+
+    engine: Engine
+    seconds: float = 0.0
+
+    def rank_and_learn(self, chunk: Interactions, *, top: int = 10) -> Ranked:
+        began = time.perf_counter()
+        ranked = self.engine.rank_and_learn(chunk, top=top)
+        self.seconds += time.perf_counter() - began
+        return ranked
+
+    def upsert_items(self, items: Sequence[ItemFacts]) -> None:
+        began = time.perf_counter()
+        self.engine.upsert_items(items)
+        self.seconds += time.perf_counter() - began
+
+    def item_ids(self, numbers: NDArray[np.int32]) -> list[str]:
+        return self.engine.item_ids(numbers)
+
+
+def _run(
+    log: EventLog,
+    facts: dict[str, ItemFacts],
+    repeats: Repeats,
+    first: float,
+    seed: int,
+    notes: Console,
+) -> tuple[Report, float]:
+    """The report, and the seconds the engine took."""
+    if log.reordered:
+        notes.print(
+            f"{log.reordered:,} of {len(log):,} events were not in order of time; all are "
+            "evaluated in order of time, equal times in the order of the file."
+        )
+    settings = EngineSettings(repeats=repeats)
+    engine = _Timed(Recommender(settings, seed=seed))
+    evaluation = Prequential(engine, log, facts=facts, repeats=repeats, split=first, seed=seed)
+    with _progress(notes) as progress:
+        task = progress.add_task("learning and ranking", total=len(log), rate="")
+        for done in evaluation:
+            rate = f"{done / max(engine.seconds, 1e-9):,.0f} events/s"
+            progress.update(task, completed=done, rate=rate)
+    report = evaluation.report()
+    if not report.scored:
+        raise CannotEvaluate(
+            f"None of {len(log):,} events can be scored: an event is, when its kind takes an item "
+            "(view, click, add_to_cart, purchase, rating, like) and the item has occurred before."
+            + (" Score more of the stream with a smaller --split." if first else "")
+        )
+    return report, engine.seconds
+
+
+def _progress(notes: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=notes,
+        transient=True,
+    )
+
+
+def _print(out: Console, stream: str, log: EventLog, report: Report, seconds: float) -> None:
+    """Everything a person wants to know, best first."""
+    span = " – ".join(
+        datetime.fromtimestamp(float(t), UTC).date().isoformat() for t in log.times[[0, -1]]
+    )
+    out.print(
+        f"[bold]{stream}[/bold]: {report.events:,} events of {report.users:,} users with "
+        f"{report.items:,} items, {span}. {report.scored:,} scored, each before it was learned; "
+        f"{report.events / seconds:,.0f} events/s.",
+        highlight=False,
+    )
+    out.print()
+    out.print(_scores_table(report))
+    out.print()
+    for metric, heading in (("recall@10", "Recall@10"), ("mrr", "MRR")):
+        out.print(_lift(heading, report.lifts[metric]), highlight=False)
+    out.print()
+    out.print(_breakdown_table(report))
+    if report.classifications:
+        out.print()
+        out.print(_classification_table(report))
+    out.print()
+    out.print(
+        "± and ranges: 95 % intervals, events grouped by user. docs/evaluation.md says how "
+        "everything is measured.",
+        style="dim",
+        highlight=False,
+    )
+
+
+def _scores_table(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for heading in (*HEADINGS, "Coverage@10", "Long tail"):
+        table.add_column(heading, justify="right")
+    for name in _best_first(report):
+        scores = report.scores[name]
+        cells = [
+            _with_margin(scores.metrics["recall@10"]),
+            *(f"{scores.metrics[metric].value:.4f}" for metric in COLUMNS[1:]),
+            _percent(scores.coverage),
+            _percent(scores.tail_share),
+        ]
+        table.add_row(name, *cells, style="bold" if name == FRESHET else None)
+    return table
+
+
+def _best_first(report: Report) -> list[str]:
+    """Freshet, its sources by Recall@10, then the references."""
+
+    def recall(name: str) -> float:
+        return report.scores[name].metrics["recall@10"].value
+
+    sources = [name for name in report.names if name not in (FRESHET, POPULAR, RANDOM)]
+    return [FRESHET, *sorted(sources, key=recall, reverse=True), POPULAR, RANDOM]
+
+
+def _lift(heading: str, lift: Lift) -> str:
+    ratio = lift.ratio
+    if not np.isfinite(ratio.value):
+        return f"{heading}: no single strategy found anything."
+    text = f"{heading}: {ratio.value:.2f} × the best single strategy, {lift.best}"
+    known = np.isfinite(ratio.low)
+    return text + (f" ({ratio.low:.2f} to {ratio.high:.2f})." if known else ".")
+
+
+def _breakdown_table(report: Report) -> Table:
+    best = report.lifts["recall@10"].best
+    columns = list(dict.fromkeys((FRESHET, best, POPULAR)))
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Recall@10 by")
+    table.add_column("")
+    table.add_column("scored", justify="right")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for kind, part in report.breakdowns.items():
+        for k, label in enumerate(part.labels):
+            if part.scored[k]:
+                cells = [f"{part.values[k, report.names.index(name), 0]:.4f}" for name in columns]
+                table.add_row(kind, label, f"{part.scored[k]:,}", *cells)
+                kind = ""
+    return table
+
+
+def _classification_table(report: Report) -> Table:
+    assert report.classifications is not None
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Would the user take it?")
+    for heading in ("Accuracy", "Precision", "Recall", "F1", "ROC-AUC"):
+        table.add_column(heading, justify="right")
+    for name in _best_first(report):
+        c = report.classifications[name]
+        figures = (c.accuracy, c.precision, c.recall, c.f1, c.roc_auc)
+        table.add_row(
+            name, *(f"{x:.3f}" for x in figures), style="bold" if name == FRESHET else None
+        )
+    return table
+
+
+def _with_margin(estimate: Estimate) -> str:
+    margin = (estimate.high - estimate.low) / 2
+    return f"{estimate.value:.4f}" + (f" ± {margin:.4f}" if np.isfinite(margin) else "")
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if np.isfinite(share) else "–"
