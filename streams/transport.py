@@ -1,0 +1,328 @@
+"""The chunk transport: one Faust event is one fetched chunk of one partition.
+
+Stock Faust pays about 200 µs of CPU for each record: four asyncio tasks, a lock, an event object.
+Here that is paid once for all the records that one fetch brought from one partition, and what Faust
+is good at stays Faust's: agents, the consumer group, the co-partitioning assignor, rebalances,
+pause and resume, commits. Decision 0003 tells what is overridden and why.
+
+    app = ChunkApp("freshet", broker="kafka://127.0.0.1:9092")
+    events = app.chunk_topic("events")
+
+    @app.agent(events)
+    async def learn(chunks):
+        async for chunk in chunks:
+            for record in chunk.records:
+                ...
+            chunk.ack()
+
+A chunk is committed once it *and every chunk before it* in its partition has been acknowledged, in
+whatever order that happens. Nothing else acknowledges a chunk: not the end of the loop body, nor an
+exception, which ends the process instead (see `ChunkApp`).
+"""
+
+import asyncio
+import time
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, TypeAlias
+
+import faust
+from aiokafka import ConsumerRecord
+from faust.exceptions import ImproperlyConfigured
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+from mode.supervisors import CrashingSupervisor
+
+__all__ = ["Chunk", "ChunkApp", "ChunkSchema", "ChunkTransport", "Record"]
+
+Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
+
+# How long the broker may hold a fetch when nothing is new. A partition left out of the fetch in
+# flight waits for its end, so this bounds a delay after back-pressure that is 1.5 s in stock Faust.
+_FETCH_MAX_WAIT_MS: Final = 100
+# Likewise for our own wait for what has been fetched, from which a resumed partition was left out.
+_POLL_TIMEOUT_S: Final = 0.1
+
+
+@dataclass(slots=True, eq=False)
+class Chunk:
+    """Records of one partition in log order: at least one, at most `broker_max_poll_records`.
+
+    records           aiokafka's records: key and value in bytes, offset, timestamp (ms), headers
+    topic, partition  where they came from
+    high_watermark    offset the next record of the partition was to have when these were fetched
+    received_at       `time.monotonic()` when this process got them
+    acked             whether `ack` was called
+    """
+
+    records: Sequence[Record] = field(repr=False)
+    topic: str
+    partition: int
+    high_watermark: int
+    received_at: float
+    acked: bool = False
+    on_ack: Callable[[], None] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def first_offset(self) -> int:
+        return int(self.records[0].offset)
+
+    @property
+    def last_offset(self) -> int:
+        """Offsets between the first and this one may be missing, after compaction for instance."""
+        return int(self.records[-1].offset)
+
+    @property
+    def lag(self) -> int:
+        """How many offsets of the partition lay behind this chunk when it was fetched."""
+        return self.high_watermark - self.last_offset - 1
+
+    def ack(self) -> None:
+        """Say that whatever these records led to is safe, so that the group may go on after them.
+
+        May be called later than the next chunk is taken, in any order, more than once, and after
+        the partition has moved elsewhere (it then does nothing). To be called on the event loop.
+        """
+        self.acked = True
+        if self.on_ack is not None:
+            self.on_ack()
+
+
+class ChunkSchema(faust.Schema):  # type: ignore[misc]
+    """Hands a chunk to the agent as it is; decoding its records is the agent's business."""
+
+    def compile(self, app: Any, **_options: Any) -> Any:
+        create_event = app.create_event
+
+        async def decode(message: ConsumerMessage, *, propagate: bool = False) -> Any:  # noqa: ARG001
+            return create_event(None, message.value, None, message)
+
+        return decode
+
+
+class ChunkApp(faust.App):  # type: ignore[misc]
+    """A Faust app whose topics are chunk topics.
+
+    drain_timeout_s   how long a rebalance or a stop waits for the chunks agents are working on;
+                      it must be shorter than `broker_session_timeout`
+
+    The settings below are what makes it fast and safe; arguments override them. An agent that
+    raises ends the process: its chunk is not acknowledged, so nothing behind it could ever be
+    committed, and only a new start gets it again. Catch inside the agent what can be handled.
+    """
+
+    DEFAULTS: ClassVar[dict[str, Any]] = {
+        "agent_supervisor": CrashingSupervisor,
+        "broker_commit_interval": 0.5,
+        "broker_heartbeat_interval": 3.0,
+        "broker_max_poll_records": 500,
+        "broker_session_timeout": 10.0,
+        "producer_acks": -1,
+        "producer_max_batch_size": 256 << 10,
+        "store": "memory://",
+        "stream_buffer_maxsize": 16,  # chunks
+        "stream_wait_empty": False,  # we drain, with a timeout
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "web_enabled": False,
+    }
+
+    def __init__(self, app_id: str, *, drain_timeout_s: float = 5.0, **options: Any) -> None:
+        super().__init__(app_id, **{**self.DEFAULTS, **options})
+        self.chunk_topics: set[str] = set()
+        self.drain_timeout_s = drain_timeout_s
+
+    def chunk_topic(self, name: str, **options: Any) -> Any:
+        """A channel for `@app.agent(...)`, whose stream yields a `Chunk` at a time."""
+        self.chunk_topics.add(name)
+        return self.topic(name, schema=ChunkSchema(), **options)
+
+    def _new_transport(self) -> "ChunkTransport":
+        return ChunkTransport(self.conf.broker_consumer, self)
+
+    async def _consumer_wait_empty(self, consumer: "ChunkConsumer", _logger: Any) -> None:
+        # Faust comes here on a rebalance and on a stop, with the flow suspended and queues cleared.
+        await consumer.drain(self.drain_timeout_s)
+
+    def _create_directories(self) -> None:
+        """Faust's tables would need some; there are none."""
+
+
+class ChunkTransport(driver.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with `ChunkConsumer` in it."""
+
+
+class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer, delivering chunks and committing the longest acknowledged prefix."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # Delivered and not yet committed, in the order of the log.
+        self._in_flight: defaultdict[TP, deque[_ChunkMessage]] = defaultdict(deque)
+        self._some_acked = asyncio.Event()
+        self._may_fetch = asyncio.Event()
+
+    async def subscribe(self, topics: Iterable[str]) -> None:
+        ordinary = sorted(set(topics) - self.app.chunk_topics)
+        if ordinary:
+            raise ImproperlyConfigured(
+                f"a ChunkApp consumes chunk topics only: declare {', '.join(ordinary)} "
+                "with app.chunk_topic(...)"
+            )
+        await super().subscribe(topics)
+
+    # --- delivery
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, "_ChunkMessage"]]:  # noqa: ARG002
+        records, _active = await self._wait_next_records(_POLL_TIMEOUT_S)
+        generation = self.app.consumer_generation_id
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active:
+            # A rebalance began while we waited: what was fetched will be fetched again.
+            await self.perform_seek()
+            return
+        received_at = time.monotonic()
+        for partition, chunk in records.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            tp = TP(partition.topic, partition.partition)
+            message = self._to_chunk_message(tp, chunk, generation, received_at)
+            self._in_flight[tp].append(message)
+            yield tp, message
+
+    async def _wait_next_records(self, timeout: float) -> Any:
+        # Stock Faust sleeps for a second when every partition is paused or buffered to the brim.
+        if self.flow_active and not self._get_active_partitions():
+            self._may_fetch.clear()
+            try:
+                await asyncio.wait_for(self._may_fetch.wait(), 1.0)
+            except TimeoutError:
+                pass
+        return await super()._wait_next_records(timeout)
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        super().on_buffer_drop(tp)
+        self._may_fetch.set()
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        super().resume_partitions(tps)
+        self._may_fetch.set()
+
+    def _to_chunk_message(
+        self, tp: TP, records: Sequence[Record], generation: int, received_at: float
+    ) -> "_ChunkMessage":
+        high_watermark = self.highwater(tp)
+        self.app.monitor.track_tp_end_offset(tp, high_watermark)
+        chunk = Chunk(
+            records,
+            topic=tp.topic,
+            partition=tp.partition,
+            high_watermark=high_watermark,
+            received_at=received_at,
+            on_ack=self._some_acked.set,
+        )
+        message = _ChunkMessage(
+            tp.topic,
+            tp.partition,
+            chunk.last_offset,
+            records[-1].timestamp / 1000.0,
+            records[-1].timestamp_type,
+            None,
+            None,
+            chunk,
+            None,
+            tp=tp,
+            generation_id=generation,
+        )
+        # Faust drops its reference when the agent takes its next chunk, or raises. With one more
+        # that never comes to an acknowledgement: only `Chunk.ack` says so.
+        message.incref()
+        return message
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing to note: a chunk is followed by its last offset + 1, whatever lies between."""
+
+    # --- committing
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
+        return [
+            tp
+            for tp, messages in self._in_flight.items()
+            if messages
+            and messages[0].value.acked
+            and (topics is None or tp in topics or tp.topic in topics)
+        ]
+
+    def _new_offset(self, tp: TP) -> int | None:
+        messages = self._in_flight[tp]
+        offset = None
+        while messages and messages[0].value.acked:
+            offset = messages.popleft().offset + 1
+        return offset
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until agents have acknowledged what they are working on, then commit it.
+
+        Chunks that still wait in a queue count for nothing: whoever owns the partition next gets
+        them. After a crash there is nobody to wait for.
+        """
+        give_up = time.monotonic() + timeout_s
+        while (working := self._being_worked_on()) and not self.app.crashed:
+            remaining = give_up - time.monotonic()
+            if remaining <= 0:
+                self.log.warning(
+                    "gave up waiting for %r after %s s: it will be processed again",
+                    working,
+                    timeout_s,
+                )
+                break
+            self._some_acked.clear()
+            try:
+                await asyncio.wait_for(self._some_acked.wait(), remaining)
+            except TimeoutError:
+                pass
+        await self.maybe_wait_for_commit_to_finish()
+        await self.commit()
+
+    def _being_worked_on(self) -> list[Chunk]:
+        return [
+            message.value
+            for messages in self._in_flight.values()
+            for message in messages
+            if message.tracked and not message.value.acked
+        ]
+
+    async def perform_seek(self) -> None:
+        self._in_flight.clear()
+        await super().perform_seek()
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            self._in_flight.pop(TP(*tp), None)
+
+    def _new_consumer_thread(self) -> "_ConsumerThread":
+        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+ChunkTransport.Consumer = ChunkConsumer
+
+
+class _ChunkMessage(ConsumerMessage):  # type: ignore[misc]
+    """What Faust sees of a chunk: a message whose value is the chunk and whose offset its last."""
+
+    __slots__ = ()
+
+
+class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust has no setting for it; aiokafka reads it when the consumer starts.
+        consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
+        return consumer
