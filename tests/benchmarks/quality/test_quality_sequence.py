@@ -5,13 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.evaluation import EventLog
-from models.interactions import Interactions, Kind
-
-torch = pytest.importorskip("torch", reason="sequence models need the extra `bench`")
-
 from benchmarks.quality.reference import Past, evaluate
 from benchmarks.quality.sequence import NETWORKS, Sequence
+from models.evaluation import EventLog
+from models.interactions import Interactions, Kind
 
 
 def circle(events: int = 4000, items: int = 60, users: int = 20, seed: int = 0) -> EventLog:

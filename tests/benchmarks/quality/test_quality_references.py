@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
-
-from models.evaluation import EventLog
-from models.evaluation.references import references
-from models.evaluation.metrics import metric_values
-from models.interactions import Interactions, Kind
-
-pytest.importorskip("implicit", reason="the references need the extra `bench`")
-pytestmark = pytest.mark.filterwarnings("ignore:Method expects CSR input")
+from threadpoolctl import threadpool_limits
 
 from benchmarks.quality.ease import Ease
 from benchmarks.quality.factors import Als, Bpr
 from benchmarks.quality.neighbours import ItemNeighbours
 from benchmarks.quality.reference import MASKS, Past, evaluate
 from benchmarks.quality.river_rankers import RiverRanker
+from models.evaluation import EventLog
+from models.evaluation.metrics import metric_values
+from models.evaluation.references import references
+from models.interactions import Interactions, Kind
+
+pytestmark = pytest.mark.filterwarnings("ignore:Method expects CSR input")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with threadpool_limits(1):
+        yield
 
 
 class Silent:
