@@ -47,7 +47,7 @@ ITEM_AGE = Buckets(
 def earlier(codes: NDArray[np.integer], counted: NDArray[np.bool_]) -> NDArray[np.int32]:
     """How many counted events with the same code come before each event. Shapes [events]."""
     order = np.argsort(codes, kind="stable")
-    running = np.cumsum(counted[order]) - counted[order]
+    running: NDArray[np.int64] = np.cumsum(counted[order]) - counted[order]
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     lengths = np.diff(starts, append=len(codes))
     before: NDArray[np.int64] = np.repeat(running[starts], lengths)

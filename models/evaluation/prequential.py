@@ -129,7 +129,7 @@ class Prequential:
                 yield part.stop
 
     def _windows(self, events: int) -> NDArray[np.int64]:
-        """The window of each event: equal pieces of the scored part. What precedes it counts as 0."""
+        """The window of each event: equal pieces of the scored part; 0 for what precedes it."""
         size = max(1, -(-(events - self._first) // WINDOWS))
         return np.maximum(0, np.arange(events) - self._first) // size
 

@@ -74,7 +74,8 @@ def classification(judged: Judgements, cut: float) -> Classification:
     """All metrics at one cut. Precision is 0 where nothing got a yes; NaN without questions."""
     yes, labels = judged.scores >= cut, judged.labels
     if not len(labels):
-        return Classification(*[float("nan")] * 5, cut=cut)
+        nan = float("nan")
+        return Classification(nan, nan, nan, nan, nan, cut)
     true_yes = int(np.sum(yes & labels))
     precision = true_yes / max(int(yes.sum()), 1)
     recall = true_yes / max(int(labels.sum()), 1)
