@@ -38,13 +38,8 @@ class ItemNeighbours:
         if self._rows is None or not history:
             return None
         ages = np.arange(len(history), dtype=np.float32)[::-1]
-        scores = np.zeros((len(self._decays), known), np.float32)
-        indptr, indices, data = self._rows.indptr, self._rows.indices, self._rows.data
-        for age, item in zip(ages, history, strict=True):
-            row = slice(indptr[item], indptr[item + 1])
-            for setting, decay in enumerate(self._decays):
-                scores[setting, indices[row]] += np.float32(decay**age) * data[row]
-        return scores
+        weights = np.stack([np.float32(decay) ** ages for decay in self._decays])
+        return np.ascontiguousarray((weights @ self._rows[history])[:, :known], np.float32)
 
     def learn(self, user: int, item: int) -> None:
         """Between refits only the history grows."""
