@@ -1,0 +1,154 @@
+"""The path of an event: decode → learn → recommend → publish, a chunk at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import traceback
+from collections.abc import Sequence
+
+import numpy as np
+import structlog
+from aiokafka import ConsumerRecord
+
+from models.interactions import Interactions, Kind
+from models.ranking import Ranking
+from models.recommender import Recommender
+from schemas import Cause, Event, EventType, Rejected, RejectReason, decode_event, encode
+from streams.answers import recommendation
+from streams.engine import Engine
+from streams.intake import Taken, reject, take
+from streams.metrics import Metrics
+from streams.publisher import Outgoing, Publisher
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_KIND = {event_type: Kind[event_type.name] for event_type in EventType}
+#: Seeing an item is no act: it is learned from, but moves nobody's list.
+_MOVES_THE_LIST = frozenset(EventType) - {EventType.IMPRESSION}
+
+
+class EventPath:
+    """Learns from each event of a chunk in order, then answers each of its users once."""
+
+    def __init__(
+        self, settings: Settings, engine: Engine, publisher: Publisher, metrics: Metrics
+    ) -> None:
+        self._settings, self._engine = settings, engine
+        self._publisher, self._metrics = publisher, metrics
+        #: Chunks are published one after another, or an older list could replace a newer one.
+        self._in_order = asyncio.Lock()
+
+    async def process(self, records: Sequence[ConsumerRecord]) -> None:
+        """Take one chunk of one partition; on return everything it causes is on the brokers."""
+        metrics = self._metrics
+        metrics.chunk_records.observe(len(records))
+
+        # 1. Decode; what cannot be read is a dead letter.
+        now_ms = int(time.time() * 1000)
+        with metrics.timed("decode"):
+            taken, dead = take(records, decode_event, now_ms, metrics)
+            self._count(taken)
+
+        # 2. Learn from every event, in order; then rank once for each user who acted.
+        lists: list[Ranking] = []
+        version = ""
+        last = {t.message.user_id: t for t in taken if t.message.type in _MOVES_THE_LIST}
+        if taken:
+            try:
+                lists, version = await self._learn_and_rank(taken, list(last), now_ms / 1000)
+            except Exception as error:
+                log.exception("learning failed", **_where(records))
+                metrics.failures.labels("learn").inc()
+                fault = Rejected(RejectReason.LEARNER_FAILED, _traceback(error))
+                dead += [reject(t.record, fault, now_ms, metrics) for t in taken]
+
+        # 3. Publish; a repeat after a crash carries the same recommendation_id.
+        outgoing = [_published(ranking, last[ranking.user_id], version) for ranking in lists]
+        async with self._in_order:
+            with metrics.timed("publish"):
+                await self._publish(outgoing, dead)
+        self._observe_freshness([last[ranking.user_id] for ranking in lists])
+
+    async def _learn_and_rank(
+        self, taken: Sequence[Taken[Event]], users: Sequence[str], now: float
+    ) -> tuple[list[Ranking], str]:
+        chunk = _columns(taken)
+
+        def work(recommender: Recommender) -> tuple[list[Ranking], str]:
+            with self._metrics.timed("learn"):
+                recommender.learn(chunk)
+            with self._metrics.timed("recommend"):
+                lists = recommender.recommend(users, now, self._settings.list_size)
+            self._metrics.model_events.set(recommender.events)
+            self._metrics.score(recommender.scoreboard())
+            return lists, recommender.version
+
+        return await self._engine.run(work)
+
+    async def _publish(self, lists: Sequence[Outgoing], dead: Sequence[Outgoing]) -> None:
+        if lists:
+            await self._publisher.publish(self._settings.topic("recommendations"), lists)
+        if dead:
+            await self._publisher.publish(self._settings.topic("dead-letters"), dead)
+
+    def _count(self, taken: Sequence[Taken[Event]]) -> None:
+        counts: dict[EventType, int] = {}
+        miskeyed = 0
+        for record, event in taken:
+            counts[event.type] = counts.get(event.type, 0) + 1
+            miskeyed += record.key != event.user_id.encode()
+        for event_type, count in counts.items():
+            self._metrics.events.labels(event_type.value).inc(count)
+        if miskeyed:
+            self._metrics.miskeyed.inc(miskeyed)
+
+    def _observe_freshness(self, published: Sequence[Taken[Event]]) -> None:
+        now_ms = time.time() * 1000
+        for record, event in published:
+            self._metrics.freshness.observe(max(0.0, (now_ms - record.timestamp) / 1000))
+            self._metrics.event_freshness.observe(max(0.0, (now_ms - event.ts) / 1000))
+        self._metrics.recommendations.labels("event").inc(len(published))
+
+
+def _published(ranking: Ranking, because: Taken[Event], model_version: str) -> Outgoing:
+    record, event = because
+    message = recommendation(
+        ranking,
+        cause=Cause(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            event_id=event.event_id,
+        ),
+        model_version=model_version,
+    )
+    return Outgoing(event.user_id.encode(), encode(message))
+
+
+def _columns(taken: Sequence[Taken[Event]]) -> Interactions:
+    events = [t.message for t in taken]
+    return Interactions(
+        users=[event.user_id for event in events],
+        items=[event.item_id for event in events],
+        kinds=np.array([_KIND[event.type] for event in events], np.int8),
+        values=np.array(
+            [math.nan if event.value is None else event.value for event in events], np.float32
+        ),
+        times=np.array([event.ts for event in events], np.float64) / 1000,
+    )
+
+
+def _where(records: Sequence[ConsumerRecord]) -> dict[str, object]:
+    first, last = records[0], records[-1]
+    return {
+        "topic": first.topic,
+        "partition": first.partition,
+        "offsets": f"{first.offset}..{last.offset}",
+    }
+
+
+def _traceback(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))[-4000:]

@@ -1,0 +1,82 @@
+"""The path of a request: decode → answer → publish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import structlog
+from aiokafka import ConsumerRecord
+
+from models.ranking import Ranking
+from models.recommender import Recommender
+from schemas import Cause, Rejected, RejectReason, Request, decode_request, encode
+from streams.answers import recommendation
+from streams.engine import Engine
+from streams.intake import Taken, reject, take
+from streams.metrics import Metrics
+from streams.publisher import Outgoing, Publisher
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class RequestPath:
+    """Answers every request, in order."""
+
+    def __init__(
+        self, settings: Settings, engine: Engine, publisher: Publisher, metrics: Metrics
+    ) -> None:
+        self._settings, self._engine = settings, engine
+        self._publisher, self._metrics = publisher, metrics
+
+    async def process(self, records: Sequence[ConsumerRecord]) -> None:
+        """Take one chunk of one partition; on return every answer is on the brokers."""
+        now_ms = int(time.time() * 1000)
+        taken, dead = take(records, decode_request, now_ms, self._metrics)
+        answers: list[Outgoing] = []
+        for asked in taken:
+            try:
+                answers.append(await self._answer(asked, now_ms / 1000))
+            except Exception as error:
+                log.exception("answering failed", request=asked.message.request_id)
+                self._metrics.failures.labels("answer").inc()
+                fault = Rejected(RejectReason.LEARNER_FAILED, repr(error))
+                dead.append(reject(asked.record, fault, now_ms, self._metrics))
+        if answers:
+            await self._publisher.publish(self._settings.topic("recommendations"), answers)
+        if dead:
+            await self._publisher.publish(self._settings.topic("dead-letters"), dead)
+        published_ms = time.time() * 1000
+        for record, _ in taken:
+            self._metrics.answer.observe(max(0.0, (published_ms - record.timestamp) / 1000))
+        self._metrics.requests.inc(len(taken))
+        self._metrics.recommendations.labels("request").inc(len(answers))
+
+    async def _answer(self, asked: Taken[Request], now: float) -> Outgoing:
+        record, request = asked
+
+        def work(recommender: Recommender) -> tuple[Ranking, str]:
+            with self._metrics.timed("answer"):
+                ranking = recommender.answer(
+                    request.user_id,
+                    now,
+                    request.n,
+                    categories=request.categories,
+                    exclude=request.exclude,
+                    context_items=request.context_items,
+                )
+            return ranking, recommender.version
+
+        ranking, version = await self._engine.run(work)
+        message = recommendation(
+            ranking,
+            cause=Cause(
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                request_id=request.request_id,
+            ),
+            model_version=version,
+        )
+        return Outgoing(request.user_id.encode(), encode(message))

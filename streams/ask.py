@@ -1,0 +1,106 @@
+"""Ask a running worker for a user's recommendations: a record on `requests`, its answer back."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from rich.console import Console
+from rich.table import Table
+
+from schemas import Recommendation, Request, decode_recommendation, encode
+from streams.kafka import client_options
+from streams.publisher import partition_of
+from streams.settings import Settings
+
+
+class NoAnswer(RuntimeError):
+    """No worker answered in time; the text says what to look at."""
+
+
+class Answer(NamedTuple):
+    """The recommendation and how long it took from sending the request, in seconds."""
+
+    recommendation: Recommendation
+    seconds: float
+
+
+async def ask(
+    settings: Settings,
+    user_id: str,
+    n: int = 10,
+    *,
+    categories: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    context_items: Sequence[str] = (),
+    timeout_seconds: float = 10,
+) -> Answer:
+    """Put a request to the workers and wait for its answer.
+
+    Raises:
+        NoAnswer: none came within the timeout.
+    """
+    request = Request(
+        user_id=user_id,
+        request_id=f"ask-{secrets.token_hex(8)}",
+        n=n,
+        categories=list(categories),
+        exclude=list(exclude),
+        context_items=list(context_items),
+    )
+    key = user_id.encode()
+    requests, answers = settings.topic("requests"), settings.topic("recommendations")
+    producer = AIOKafkaProducer(**client_options(settings), linger_ms=0)
+    consumer = AIOKafkaConsumer(
+        **client_options(settings), enable_auto_commit=False, fetch_max_wait_ms=50
+    )
+    await asyncio.gather(producer.start(), consumer.start())
+    try:
+        mine = TopicPartition(answers, partition_of(key, await _partitions(producer, answers)))
+        consumer.assign([mine])
+        await consumer.seek_to_end(mine)
+        await consumer.position(mine)
+        await producer.partitions_for(requests)
+        sent = time.perf_counter()
+        await producer.send(requests, value=encode(request), key=key)
+        async with asyncio.timeout(timeout_seconds):
+            async for record in consumer:
+                if record.key != key or record.value is None:
+                    continue
+                answer = decode_recommendation(record.value)
+                if answer.cause is not None and answer.cause.request_id == request.request_id:
+                    return Answer(answer, time.perf_counter() - sent)
+    except TimeoutError:
+        pass
+    finally:
+        await asyncio.gather(producer.stop(), consumer.stop())
+    raise NoAnswer(
+        f"no answer for {user_id!r} within {timeout_seconds:g} s. Is a worker running on "
+        f"{settings.bootstrap_servers} with the same topic prefix, and ready? `freshet doctor` "
+        "looks."
+    )
+
+
+async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
+    return len(await producer.partitions_for(topic))
+
+
+def show(answer: Answer, console: Console) -> None:
+    """Print an answer for a person."""
+    message = answer.recommendation
+    table = Table(title=f"For {message.user_id}", title_justify="left")
+    table.add_column("#", justify="right")
+    table.add_column("item")
+    table.add_column("score", justify="right")
+    table.add_column("why")
+    for rank, item in enumerate(message.items, start=1):
+        why = item.reason.text if item.reason is not None else ""
+        table.add_row(str(rank), item.item_id, f"{item.score:.3f}", why)
+    console.print(table)
+    console.print(
+        f"[dim]answered in {answer.seconds * 1000:.0f} ms by model {message.model_version}[/dim]"
+    )

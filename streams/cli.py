@@ -1,0 +1,360 @@
+"""The command line: what each command takes. What it does stands in a module of its own.
+
+Exit codes: 0 done; 1 done, but something in the input was wrong (it is named); 2 not done, and
+the last line says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from streams.settings import Settings, SettingsError, load
+
+app = typer.Typer(
+    name="freshet",
+    help="Freshet, the streaming recommender that learns from every click. "
+    "Start with [bold]freshet demo[/bold].",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+dead_letters_app = typer.Typer(
+    help="Look at records that could not be taken, and put repaired ones back.",
+    no_args_is_help=True,
+)
+app.add_typer(dead_letters_app, name="dead-letters")
+
+out = Console()
+err = Console(stderr=True)
+
+Config = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file of settings.", dir_okay=False)
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting (see `freshet settings`)."),
+]
+Servers = Annotated[
+    str | None,
+    typer.Option("--bootstrap-servers", help="Kafka brokers, host:port with commas."),
+]
+
+
+class Repeats(StrEnum):
+    """Whether users take an item again."""
+
+    LEARN = "learn"
+    YES = "yes"
+    NO = "no"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Write JSON for a program to read.")]
+
+
+def main() -> None:
+    """Entry point: known faults become one sentence and exit code 2."""
+    from aiokafka.errors import KafkaConnectionError
+
+    from streams.ask import NoAnswer
+    from streams.broker import BrokerError
+    from streams.topics import TopicError
+
+    try:
+        app()
+    except (SettingsError, BrokerError, TopicError, NoAnswer) as fault:
+        err.print(f"[red]freshet:[/red] {fault}", highlight=False)
+    except KafkaConnectionError as fault:
+        err.print(
+            f"[red]freshet:[/red] {fault}. Start a broker with `freshet broker`, or name yours "
+            "with --bootstrap-servers.",
+            highlight=False,
+        )
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(2)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option(help="End by itself after so long; else at Ctrl-C.", min=1)
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Events per second, about.", min=1)] = 300,
+    shoppers: Annotated[int, typer.Option(help="Simulated shoppers.", min=30)] = 3000,
+    items: Annotated[int, typer.Option(help="Items in the shop.", min=50)] = 600,
+    seed: Annotated[int, typer.Option(help="Another seed, another shop.")] = 7,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the summary to this file.")
+    ] = None,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """See it work: an embedded Kafka, a worker and a simulated shop, in one terminal."""
+    from streams.demo import run_demo
+
+    settings = load(config, assign or ())
+    raise typer.Exit(
+        run_demo(
+            seconds=seconds,
+            rate=rate,
+            shoppers=shoppers,
+            items=items,
+            seed=seed,
+            json_path=json_file,
+            cache_dir=settings.cache_dir,
+        )
+    )
+
+
+@app.command()
+def worker(
+    servers: Servers = None,
+    http_port: Annotated[
+        int | None, typer.Option(help="The port of /metrics, /livez and /readyz.")
+    ] = None,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """Learn from events and publish recommendations, until SIGTERM or Ctrl-C."""
+    settings = _settings(config, assign, servers, http_port=http_port)
+    _use_compiled(settings)
+    from streams.worker import run_worker
+
+    raise typer.Exit(run_worker(settings))
+
+
+@app.command()
+def broker(
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0)] = 9092,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where the topics are kept.", file_okay=False)
+    ] = None,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """Run the embedded single-node Apache Kafka, until Ctrl-C."""
+    from streams.broker import EmbeddedBroker, run_broker
+
+    settings = _settings(config, assign, None)
+
+    def announce(running: EmbeddedBroker) -> None:
+        err.print(f"Apache Kafka serves at [bold]{running.bootstrap_servers}[/bold]; Ctrl-C ends.")
+
+    run_broker(
+        data_dir or settings.data_dir / "broker",
+        cache_dir=settings.cache_dir,
+        port=port or None,
+        announce=announce,
+    )
+
+
+@app.command()
+def topics(
+    create: Annotated[bool, typer.Option("--create", help="Create what is missing.")] = False,
+    servers: Servers = None,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """Verify Freshet's topics, or create them."""
+    from streams.topics import ensure_topics
+
+    settings = _settings(config, assign, servers, create_topics=create)
+    for state in asyncio.run(ensure_topics(settings)):
+        what = "created" if state.created else "there"
+        topic = state.topic
+        out.print(f"{topic.name:<24} {what:<8} {topic.partitions} partitions  {topic.purpose}")
+
+
+@app.command()
+def replay(
+    events: Annotated[Path, typer.Argument(help="CSV or JSON lines, plain or .gz; - for stdin.")],
+    items: Annotated[Path | None, typer.Option(help="The catalogue, produced first.")] = None,
+    speed: Annotated[
+        str, typer.Option(help="`max`, or how many times faster than the events' own time.")
+    ] = "max",
+    rate: Annotated[
+        float | None, typer.Option(help="Events per second instead.", min=0.001)
+    ] = None,
+    at_most: Annotated[int | None, typer.Option(help="Stop after so many events.", min=1)] = None,
+    servers: Servers = None,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """Produce events (and items) from files to Kafka."""
+    from streams.replay import run_replay
+
+    settings = _settings(config, assign, servers)
+    raise typer.Exit(
+        run_replay(settings, events, items=items, speed=speed, rate=rate, at_most=at_most)
+    )
+
+
+@app.command()
+def recommend(
+    user: Annotated[str, typer.Argument(help="The user_id.")],
+    n: Annotated[int, typer.Option("-n", help="How many items.", min=1, max=100)] = 10,
+    category: Annotated[
+        list[str] | None, typer.Option(help="Only items of this category; may be repeated.")
+    ] = None,
+    exclude: Annotated[list[str] | None, typer.Option(help="Not this item.")] = None,
+    seen: Annotated[
+        list[str] | None, typer.Option(help="An item this session looked at, oldest first.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0.1)] = 10,
+    json_: Json = False,
+    servers: Servers = None,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """Ask the running workers for a user's recommendations, with reasons."""
+    from schemas import encode
+    from streams.ask import ask, show
+
+    settings = _settings(config, assign, servers)
+    answer = asyncio.run(
+        ask(
+            settings,
+            user,
+            n,
+            categories=category or (),
+            exclude=exclude or (),
+            context_items=seen or (),
+            timeout_seconds=timeout,
+        )
+    )
+    if json_:
+        out.file.write(encode(answer.recommendation).decode() + "\n")
+    else:
+        show(answer, out)
+
+
+@app.command()
+def evaluate(
+    events: Annotated[Path, typer.Argument(help="CSV or JSON lines, plain or .gz; - for stdin.")],
+    items: Annotated[Path | None, typer.Option(help="The catalogue.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures to this file.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw quality over time (.png or .svg).")
+    ] = None,
+    repeats: Annotated[
+        Repeats, typer.Option(help="Whether users take an item again; learned by default.")
+    ] = Repeats.LEARN,
+    at_most: Annotated[int | None, typer.Option(help="Stop after so many events.", min=1)] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(help="`time:0.8` learns the first 80 % and scores the rest."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Where the engine's randomness starts.")] = 0,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """How well would Freshet have recommended? Every event first a question, then a lesson."""
+    settings = _settings(config, assign, None)
+    _use_compiled(settings)
+    from streams.evaluate import run_evaluate
+
+    raise typer.Exit(
+        run_evaluate(
+            events,
+            items=items,
+            json_path=json_file,
+            plot_path=plot,
+            repeats=repeats.value,
+            at_most=at_most,
+            split=split,
+            seed=seed,
+        )
+    )
+
+
+@app.command()
+def doctor(
+    servers: Servers = None, config: Config = None, assign: Assignments = None, json_: Json = False
+) -> None:
+    """Look whether everything a worker needs is here and works together."""
+    import json
+    from dataclasses import asdict
+
+    from streams.doctor import examine
+
+    settings = _settings(config, assign, servers)
+    _use_compiled(settings)
+    colours = {"ok": "green", "warning": "yellow", "fault": "red"}
+    findings = []
+    for finding in examine(settings):
+        findings.append(finding)
+        if not json_:
+            colour = colours[finding.verdict]
+            out.print(f"[{colour}]{finding.verdict:<8}[/] {finding.what:<16} {finding.detail}")
+    if json_:
+        out.file.write(json.dumps([asdict(finding) for finding in findings]) + "\n")
+    raise typer.Exit(1 if any(finding.verdict == "fault" for finding in findings) else 0)
+
+
+@app.command(name="settings")
+def settings_(
+    config: Config = None,
+    assign: Assignments = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As in docs/settings.md.")] = False,
+) -> None:
+    """List every setting, what it means, and its value here."""
+    from streams.settings_table import as_markdown, as_table
+
+    if markdown:
+        out.file.write(as_markdown())
+    else:
+        out.print(as_table(load(config, assign or ())))
+
+
+@app.command()
+def setup(
+    broker: Annotated[bool, typer.Option(help="Fetch the embedded broker's jars.")] = True,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """Bring what a machine may lack later: the broker's jars and the engine's machine code."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from streams.broker import fetch_jars
+
+    settings = _settings(config, assign, None)
+    compile_ = _use_compiled(settings)
+    stages = {"engine": compile_}
+    if broker:
+        stages["Apache Kafka"] = lambda report: fetch_jars(settings.cache_dir, report)
+    columns = (TextColumn("{task.fields[stage]:<14}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("[dim]{task.description}"), console=err) as progress:
+        for stage, work in stages.items():
+            task = progress.add_task("", total=1.0, stage=stage)
+
+            def report(fraction: float, what: str, task: object = task) -> None:
+                progress.update(task, completed=fraction, description=what)  # type: ignore[arg-type]
+
+            work(report)
+            progress.update(task, completed=1.0, description="ready")
+
+
+def _settings(
+    config: Path | None, assign: list[str] | None, servers: str | None, **options: object
+) -> Settings:
+    return load(config, assign or (), {"bootstrap_servers": servers, **options})
+
+
+def _use_compiled(settings: Settings) -> Callable[[Callable[[float, str], None]], None]:
+    """Point the engine at its machine code before it is imported; returns what builds it."""
+    from models import compiled
+
+    compiled.use_cache(settings.cache_dir / "engine")
+    return compiled.compile

@@ -1,0 +1,151 @@
+"""`freshet doctor`: is everything here that a worker needs, and does it work together?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from models import compiled
+from streams.broker import BrokerError, jars
+from streams.kafka import client_options
+from streams.settings import Settings
+from streams.topics import TopicError, ensure_topics
+
+Verdict = Literal["ok", "warning", "fault"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    verdict: Verdict
+    detail: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at one thing after another; later ones need the earlier."""
+    yield Finding("freshet", "ok", f"{version('freshet')} on Python {platform.python_version()}")
+    yield _python()
+    yield from (
+        _folder("cache folder", settings.cache_dir),
+        _folder("data folder", settings.data_dir),
+    )
+    yield _jars(settings)
+    yield _compiled()
+    broker = _asked("broker", lambda: _broker(settings))
+    yield broker
+    if broker.verdict != "fault":
+        yield _asked("topics", lambda: _topics(settings))
+        yield _asked("lag", lambda: _lag(settings))
+    yield _worker(settings)
+
+
+def _python() -> Finding:
+    good = sys.version_info >= (3, 11)
+    return Finding(
+        "python", "ok" if good else "fault", "recent enough" if good else "3.11 or newer is needed"
+    )
+
+
+def _folder(what: str, path: Path) -> Finding:
+    existing = path
+    while not existing.exists():
+        existing = existing.parent
+    if not os.access(existing, os.W_OK):
+        return Finding(
+            what,
+            "fault",
+            f"{path} cannot be written; change its rights or choose another with "
+            f"FRESHET_{what.split()[0].upper()}_DIR",
+        )
+    return Finding(what, "ok", str(path))
+
+
+def _jars(settings: Settings) -> Finding:
+    try:
+        found = jars(settings.cache_dir)
+    except BrokerError as error:
+        return Finding("embedded broker", "warning", str(error))
+    return Finding("embedded broker", "ok", f"{len(found)} jars")
+
+
+def _compiled() -> Finding:
+    if compiled.is_compiled():
+        return Finding("machine code", "ok", "built")
+    return Finding("machine code", "warning", "not built yet; `freshet setup` builds it ahead")
+
+
+def _asked(what: str, ask: Callable[[], object]) -> Finding:
+    """A finding that needs the broker; whatever goes wrong there is the finding."""
+    try:
+        return asyncio.run(asyncio.wait_for(ask(), 15))  # type: ignore[arg-type,return-value]
+    except (TimeoutError, OSError, KafkaError, TopicError) as error:
+        return Finding(what, "fault", str(error) or type(error).__name__)
+
+
+async def _broker(settings: Settings) -> Finding:
+    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=5000)
+    try:
+        await admin.start()
+    except KafkaError as error:
+        return Finding(
+            "broker",
+            "fault",
+            f"no broker answers at {settings.bootstrap_servers} ({type(error).__name__}); start "
+            "one with `freshet broker` or set FRESHET_BOOTSTRAP_SERVERS",
+        )
+    try:
+        cluster = await admin.describe_cluster()
+    finally:
+        await admin.close()
+    return Finding("broker", "ok", f"{len(cluster['brokers'])} at {settings.bootstrap_servers}")
+
+
+async def _topics(settings: Settings) -> Finding:
+    look_only = settings.model_copy(update={"create_topics": False})
+    states = await ensure_topics(look_only)
+    return Finding("topics", "ok", ", ".join(state.topic.name for state in states))
+
+
+async def _lag(settings: Settings) -> Finding:
+    """How far the group's committed offsets trail the end of `events`."""
+    topic = settings.topic("events")
+    consumer = AIOKafkaConsumer(
+        **client_options(settings), group_id=settings.app_id, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, p) for p in range(settings.partitions)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        starts = await consumer.beginning_offsets(partitions)
+        behind = 0
+        for tp in partitions:
+            behind += ends[tp] - (await consumer.committed(tp) or starts[tp])
+    finally:
+        await consumer.stop()
+    return Finding("lag", "ok", f"{behind:,} events not yet learned from")
+
+
+def _worker(settings: Settings) -> Finding:
+    url = f"http://127.0.0.1:{settings.http_port}/readyz"
+    try:
+        with urllib.request.urlopen(url, timeout=3) as answer:
+            return Finding("worker", "ok", f"ready at {url}: {answer.read().decode().strip()}")
+    except urllib.error.HTTPError as error:
+        return Finding("worker", "warning", f"not ready: {error.read().decode().strip()}")
+    except OSError:
+        return Finding("worker", "warning", f"none on this machine at {url}")

@@ -1,0 +1,68 @@
+"""`/metrics` for Prometheus, `/livez` and `/readyz` for whoever supervises the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+from mode import Service
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from streams.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+#: None when all is well, else one sentence about what is missing.
+Check = Callable[[], str | None]
+
+
+class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
+    """Serves the three over HTTP from before the first partition is assigned until the end."""
+
+    def __init__(
+        self, metrics: Metrics, host: str, port: int, *, live: Check, ready: Check
+    ) -> None:
+        super().__init__()
+        self._metrics = metrics
+        self._host, self._port = host, port
+        self._live, self._ready = live, ready
+        self._runner: web.AppRunner | None = None
+
+    async def on_start(self) -> None:
+        site = web.Application()
+        site.router.add_get("/metrics", self._serve_metrics)
+        site.router.add_get("/livez", self._serve_live)
+        site.router.add_get("/readyz", self._serve_ready)
+        self._runner = web.AppRunner(site, access_log=None)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            raise SystemExit(
+                f"cannot serve metrics on {self._host}:{self._port} ({error.strerror}); choose "
+                "another with FRESHET_HTTP_PORT, or 0 for a free one"
+            ) from None
+        host, port = self._runner.addresses[0][:2]
+        log.info("serving metrics", url=f"http://{host}:{port}/metrics")
+
+    async def on_stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _serve_metrics(self, _: web.Request) -> web.Response:
+        self._metrics.ready.set(self._ready() is None)
+        return web.Response(
+            body=generate_latest(self._metrics.registry),
+            headers={"Content-Type": CONTENT_TYPE_LATEST},
+        )
+
+    async def _serve_live(self, _: web.Request) -> web.Response:
+        return _answer(self._live())
+
+    async def _serve_ready(self, _: web.Request) -> web.Response:
+        return _answer(self._ready())
+
+
+def _answer(fault: str | None) -> web.Response:
+    return web.Response(text=(fault or "ok") + "\n", status=200 if fault is None else 503)

@@ -1,0 +1,45 @@
+"""From records to messages: what can be read goes on, what cannot becomes a dead letter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from aiokafka import ConsumerRecord
+
+from schemas import Rejected
+from streams.dead_letters import build
+from streams.metrics import Metrics
+from streams.publisher import Outgoing
+
+M = TypeVar("M")
+
+#: (value, record timestamp in ms, now in ms) → message; raises `Rejected`.
+Decode = Callable[[bytes | None, int, int], M]
+
+
+class Taken(NamedTuple, Generic[M]):
+    """One message and the record that carried it."""
+
+    record: ConsumerRecord
+    message: M
+
+
+def take(
+    records: Sequence[ConsumerRecord], decode: Decode[M], now_ms: int, metrics: Metrics
+) -> tuple[list[Taken[M]], list[Outgoing]]:
+    """What could be decoded, in order, and dead letters for the rest."""
+    taken: list[Taken[M]] = []
+    dead: list[Outgoing] = []
+    for record in records:
+        try:
+            taken.append(Taken(record, decode(record.value, record.timestamp, now_ms)))
+        except Rejected as fault:
+            dead.append(reject(record, fault, now_ms, metrics))
+    return taken, dead
+
+
+def reject(record: ConsumerRecord, fault: Rejected, now_ms: int, metrics: Metrics) -> Outgoing:
+    """The dead letter for one record, counted."""
+    metrics.dead_letters.labels(record.topic, fault.reason.value).inc()
+    return Outgoing(*build(record, fault.reason, fault.detail, now_ms))

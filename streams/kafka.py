@@ -1,0 +1,52 @@
+"""How Freshet's settings become a Kafka client's options."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import faust
+
+from streams.settings import Settings
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """Options that every aiokafka client (consumer, producer, admin) of Freshet starts with."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "client_id": settings.app_id,
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.security_protocol.endswith("SSL"):
+        options["ssl_context"] = _ssl_context(settings)
+    if settings.security_protocol.startswith("SASL"):
+        options |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": _password(settings),
+        }
+    return options
+
+
+def broker_credentials(settings: Settings) -> faust.types.auth.CredentialsT | None:
+    """The same, as Faust wants it."""
+    encrypted = settings.security_protocol.endswith("SSL")
+    context = _ssl_context(settings) if encrypted else None
+    if settings.security_protocol.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=settings.sasl_username,
+            password=_password(settings),
+            ssl_context=context,
+            mechanism=settings.sasl_mechanism,
+        )
+    return faust.SSLCredentials(context) if encrypted else None
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext:
+    return ssl.create_default_context(
+        cafile=str(settings.ssl_ca_file) if settings.ssl_ca_file else None
+    )
+
+
+def _password(settings: Settings) -> str | None:
+    return settings.sasl_password.get_secret_value() if settings.sasl_password else None

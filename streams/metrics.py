@@ -1,0 +1,131 @@
+"""Everything Freshet tells Prometheus, in one object; `docs/metrics.md` is generated from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+_LATENCY_BUCKETS = (
+    0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5,
+    10, 30, 60,
+)  # fmt: skip
+_CHUNK_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
+
+
+class Metrics:
+    """All metrics of one process, in a registry of their own."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = r = registry or CollectorRegistry()
+        ProcessCollector(registry=r)
+        PlatformCollector(registry=r)
+        GCCollector(registry=r)
+        self.build = Info("freshet_build", "The version that runs.", registry=r)
+        self.ready = Gauge(
+            "freshet_ready", "1 when the worker serves its partitions, else 0.", registry=r
+        )
+        self.events = Counter(
+            "freshet_events", "Events taken from the topic, by type.", ["type"], registry=r
+        )
+        self.miskeyed = Counter(
+            "freshet_miskeyed_events",
+            "Events whose record key is not their user_id: that user's history may be split "
+            "among workers.",
+            registry=r,
+        )
+        self.requests = Counter("freshet_requests", "Requests answered.", registry=r)
+        self.items = Counter(
+            "freshet_items", "Catalogue records applied, by what they did.", ["change"], registry=r
+        )
+        self.recommendations = Counter(
+            "freshet_recommendations", "Lists published, by cause.", ["cause"], registry=r
+        )
+        self.dead_letters = Counter(
+            "freshet_dead_letters",
+            "Records set aside, by topic and reason.",
+            ["topic", "reason"],
+            registry=r,
+        )
+        self.failures = Counter(
+            "freshet_failures",
+            "Steps that raised and were survived; the log has the traceback.",
+            ["step"],
+            registry=r,
+        )
+        self.freshness = Histogram(
+            "freshet_freshness_seconds",
+            "From the record's timestamp (when it was produced) to its recommendation published.",
+            buckets=_LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.event_freshness = Histogram(
+            "freshet_event_freshness_seconds",
+            "From the event's own time to its recommendation published; large in a replay.",
+            buckets=(*_LATENCY_BUCKETS, 600, 3600, 86400),
+            registry=r,
+        )
+        self.answer = Histogram(
+            "freshet_answer_seconds",
+            "From a request's record timestamp to its answer published.",
+            buckets=_LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.lag = Gauge(
+            "freshet_lag_records",
+            "Records on the topic that this worker has yet to take.",
+            ["topic", "partition"],
+            registry=r,
+        )
+        self.chunk_records = Histogram(
+            "freshet_chunk_records", "Records taken at once.", buckets=_CHUNK_BUCKETS, registry=r
+        )
+        self.step = Histogram(
+            "freshet_step_seconds",
+            "How long one step took for one chunk.",
+            ["step"],
+            buckets=_LATENCY_BUCKETS,
+            registry=r,
+        )
+        self.hits = Counter(
+            "freshet_prequential_hits",
+            "Events whose item stood among the ten that the source (or Freshet) had ranked first "
+            "before learning from it.",
+            ["source"],
+            registry=r,
+        )
+        self.scored = Counter(
+            "freshet_prequential_scored",
+            "Events so checked; hits / scored is the live Recall@10.",
+            ["source"],
+            registry=r,
+        )
+        self.model_events = Gauge(
+            "freshet_model_events", "Events the model has learned from.", registry=r
+        )
+        self.catalogue_items = Gauge(
+            "freshet_catalogue_items", "Items described on the items topic.", registry=r
+        )
+        self._scoreboard: dict[str, tuple[int, int]] = {}
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Observe how long the body takes as `step`."""
+        started = perf_counter()
+        try:
+            yield
+        finally:
+            self.step.labels(step).observe(perf_counter() - started)
+
+    def score(self, board: Mapping[str, tuple[int, int]]) -> None:
+        """Move the quality counters to the engine's running totals (hits, scored)."""
+        for source, (hits, scored) in board.items():
+            old_hits, old_scored = self._scoreboard.get(source, (0, 0))
+            self.hits.labels(source).inc(max(0, hits - old_hits))
+            self.scored.labels(source).inc(max(0, scored - old_scored))
+            self._scoreboard[source] = (hits, scored)

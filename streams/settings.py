@@ -1,0 +1,209 @@
+"""Every setting of Freshet, in one typed class; `docs/settings.md` is generated from it.
+
+Values come from `FRESHET_*` variables, a TOML file (`--config FILE`) and the command line
+(`--set NAME=VALUE` and each command's own options), each overriding the one before. A setting
+of the engine is nested: `FRESHET_ENGINE__REPEATS=yes`, `[engine] repeats = "yes"` or
+`--set engine.repeats=yes`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from models.settings import EngineSettings
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+TopicPrefix = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{0,100}$")]
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the text says which and what it may be."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="FRESHET_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    # Kafka
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092", description="The Kafka brokers to start from, `host:port` with commas."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to talk to the brokers."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="How to log in, where the protocol is a SASL one."
+    )
+    sasl_username: str | None = Field(None, description="The user to log in as.")
+    sasl_password: SecretStr | None = Field(None, description="That user's password.")
+    ssl_ca_file: Path | None = Field(
+        None, description="Certificates to trust (PEM); the system's own where not set."
+    )
+    app_id: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{1,100}$")] = Field(
+        "freshet",
+        description="The consumer group; workers with the same id share the partitions.",
+    )
+    topic_prefix: TopicPrefix = Field(
+        "", description="Put before every topic's name, such as `staging.`."
+    )
+    partitions: int = Field(
+        4,
+        ge=1,
+        le=1000,
+        description="Partitions of `events`, `requests`, `erasures` and `recommendations`, the "
+        "same for all: it bounds how many workers can share the work.",
+    )
+    replication_factor: int = Field(
+        1, ge=1, le=9, description="Copies of each partition of a topic that Freshet creates."
+    )
+    create_topics: bool = Field(
+        True, description="Create missing topics at start; otherwise a missing one is an error."
+    )
+    max_record_bytes: int = Field(
+        1 << 20,
+        ge=1 << 10,
+        le=64 << 20,
+        description="The largest record accepted on an input topic, in bytes; a larger one is a "
+        "dead letter.",
+    )
+    recommendations_retention_days: float = Field(
+        7, gt=0, description="How long `recommendations` keeps a user's older lists."
+    )
+    dead_letters_retention_days: float = Field(
+        14, gt=0, description="How long a dead letter can be replayed."
+    )
+    session_timeout_seconds: float = Field(
+        10,
+        ge=6,
+        le=300,
+        description="A worker silent for this long is taken for dead and its partitions move on.",
+    )
+
+    # What is recommended
+    list_size: int = Field(10, ge=1, le=100, description="Items in each published list.")
+    engine: EngineSettings = Field(
+        default_factory=EngineSettings, description="How the engine learns (see below)."
+    )
+    seed: int = Field(0, description="Where the engine's randomness starts.")
+
+    # The worker
+    chunk_records: int = Field(
+        500, ge=1, le=10_000, description="The most records learned from and answered at once."
+    )
+    http_host: str = Field(
+        "0.0.0.0", description="Where `/metrics`, `/livez` and `/readyz` are served."
+    )
+    http_port: int = Field(
+        9464, ge=0, le=65535, description="The port for these; 0 takes a free one."
+    )
+    stall_seconds: float = Field(
+        60,
+        ge=5,
+        description="A worker that has work and makes no progress for this long ends itself, so "
+        "that its supervisor starts it afresh.",
+    )
+    log_level: LogLevel = Field("info", description="The least severe message that is logged.")
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="`auto` writes for a person on a terminal and JSON elsewhere."
+    )
+
+    # Folders
+    cache_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("freshet"),
+        description="What set-up brings and may be rebuilt: the broker's jars, machine code.",
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("freshet"),
+        description="What should be kept: the embedded broker's topics.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is passed (file and command line) is stronger than the environment."""
+        del settings_cls, dotenv_settings, file_secret_settings
+        return init_settings, env_settings
+
+    def topic(self, name: str) -> str:
+        """The full name of one of Freshet's topics."""
+        return self.topic_prefix + name
+
+
+def load(
+    config: Path | None = None,
+    assignments: Sequence[str] = (),
+    options: Mapping[str, object] | None = None,
+) -> Settings:
+    """Settings from the environment, then `config`, then `NAME=VALUE` assignments, then options.
+
+    Options that are None were not given. Raises `SettingsError` with one line for each fault.
+    """
+    given: dict[str, Any] = {}
+    if config is not None:
+        given = _read_toml(config)
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise SettingsError(f"--set {assignment!r}: write it as --set NAME=VALUE")
+        _assign(given, name.strip().lower(), value)
+    given |= {name: value for name, value in (options or {}).items() if value is not None}
+    _check_variables(os.environ)
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            f"cannot read the settings file {path} ({error.strerror}); check --config"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from None
+
+
+def _assign(given: dict[str, Any], name: str, value: str) -> None:
+    outer, dot, inner = name.partition(".")
+    if dot:
+        section = given.setdefault(outer, {})
+        if not isinstance(section, dict):
+            raise SettingsError(f"--set {name}: {outer} is a single value, not a section")
+        section[inner] = value
+    else:
+        given[outer] = value
+
+
+def _check_variables(environment: Mapping[str, str]) -> None:
+    """A misspelt variable would be ignored in silence; say so instead."""
+    known = {f"FRESHET_{name.upper()}" for name in Settings.model_fields}
+    for name in sorted(environment):
+        if name.startswith("FRESHET_") and name.partition("__")[0] not in known:
+            raise SettingsError(f"{name} is not a setting; `freshet settings` lists what there is")
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for fault in error.errors():
+        name = ".".join(str(part) for part in fault["loc"])
+        got = "" if fault["type"] == "extra_forbidden" else f" (got {fault['input']!r})"
+        what = "there is no such setting" if not got else fault["msg"]
+        lines.append(f"setting {name}: {what}{got}")
+    return "\n".join([*lines, "`freshet settings` lists every setting with what it may be."])

@@ -1,0 +1,134 @@
+"""What a supervisor wants to know of a running worker: is it alive, is it ready, is it behind?"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+
+import structlog
+from aiokafka import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from mode import Service
+
+from streams.catalogue import CatalogueFollower
+from streams.engine import Engine
+from streams.kafka import client_options
+from streams.metrics import Metrics
+from streams.settings import Settings
+from streams.transport import Chunk, ChunkApp
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 1.0
+_BROKER_PATIENCE_SECONDS = 3.0
+
+
+class Stalled(RuntimeError):
+    """The worker has work and makes no progress."""
+
+
+class Watch(Service):  # type: ignore[misc]  # mode is untyped
+    """Keeps the answers for `/livez` and `/readyz` and the lag, and ends a worker that is stuck."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        app: ChunkApp,
+        engine: Engine,
+        catalogue: CatalogueFollower,
+        metrics: Metrics,
+    ) -> None:
+        super().__init__()
+        self._settings, self._app, self._engine = settings, app, engine
+        self._catalogue, self._metrics = catalogue, metrics
+        self._in_hand: dict[Chunk, float] = {}
+        #: The next offset to take, of each partition a chunk has been finished of.
+        self._next: dict[tuple[str, int], int] = {}
+        self._assigned = False
+        self._broker_answers = False
+        app.on_partitions_assigned.connect(self._on_assigned)
+        app.on_partitions_revoked.connect(self._on_revoked)
+
+    @contextmanager
+    def working_on(self, chunk: Chunk) -> Iterator[None]:
+        """The worker has `chunk` in hand during the body."""
+        self._in_hand[chunk] = monotonic()
+        try:
+            yield
+            self._next[chunk.topic, chunk.partition] = chunk.last_offset + 1
+        finally:
+            del self._in_hand[chunk]
+
+    def live(self) -> str | None:
+        """A sentence if the process should be ended, else None."""
+        stalled = self._stalled_seconds()
+        if stalled > self._settings.stall_seconds:
+            return f"no progress for {stalled:.0f} s"
+        return None
+
+    def ready(self) -> str | None:
+        """A sentence about what is missing for the worker to serve, else None."""
+        if not self._broker_answers:
+            return f"no Kafka broker answers at {self._settings.bootstrap_servers}"
+        if not self._catalogue.caught_up.is_set():
+            return "the catalogue is being loaded"
+        if not self._assigned:
+            return "no partitions assigned yet"
+        return self.live()
+
+    def _stalled_seconds(self) -> float:
+        return monotonic() - min(self._in_hand.values(), default=monotonic())
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _look(self) -> None:
+        while not self.should_stop:
+            self._measure_lag()
+            if fault := self.live():
+                log.error("the worker is stuck and ends; its supervisor should start it again")
+                await self._app.crash(Stalled(fault))
+            await self.sleep(_LOOK_SECONDS)
+
+    @Service.task  # type: ignore[untyped-decorator]
+    async def _ask_the_broker(self) -> None:
+        client = AIOKafkaClient(**client_options(self._settings))
+        connected = False
+        try:
+            while not self.should_stop:
+                try:
+                    async with asyncio.timeout(_BROKER_PATIENCE_SECONDS):
+                        if not connected:
+                            await client.bootstrap()
+                            connected = True
+                        answers = await client.force_metadata_update()
+                except (TimeoutError, KafkaError):
+                    answers = False
+                if answers != self._broker_answers:
+                    log.info("the broker answers" if answers else "the broker is away")
+                self._broker_answers = answers
+                await self.sleep(_LOOK_SECONDS)
+        finally:
+            await client.close()
+
+    def _measure_lag(self) -> None:
+        if not self._assigned:
+            return
+        for tp in self._app.consumer.assignment():
+            end, done = self._app.consumer.highwater(tp), self._next.get((tp.topic, tp.partition))
+            if end is not None and done is not None:
+                self._metrics.lag.labels(tp.topic, tp.partition).set(max(0, end - done))
+
+    async def _on_assigned(self, _app: ChunkApp, assigned: object, **_: object) -> None:
+        self._assigned = True
+        log.info("partitions assigned", partitions=_names(assigned))
+
+    async def _on_revoked(self, _app: ChunkApp, revoked: object, **_: object) -> None:
+        self._assigned = False
+        self._next.clear()
+        self._metrics.lag.clear()
+        log.info("partitions revoked", partitions=_names(revoked))
+
+
+def _names(partitions: object) -> list[str]:
+    return sorted(f"{tp.topic}-{tp.partition}" for tp in partitions)  # type: ignore[attr-defined]

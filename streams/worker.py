@@ -1,0 +1,70 @@
+"""Running one worker from its start to a graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import faust.worker
+import structlog
+import uvloop
+from aiokafka.errors import KafkaConnectionError
+
+from models import compiled
+from streams import logs
+from streams.app import build
+from streams.settings import Settings
+from streams.topics import ensure_topics
+
+log = structlog.get_logger(__name__)
+
+
+def run_worker(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; what is in hand is finished and committed before the end.
+
+    Returns the exit code: 0 after a signal, 1 where a supervisor should start a new worker.
+
+    Raises:
+        TopicError: the topics do not fit the settings.
+        KafkaConnectionError: no broker answered for `stall_seconds`.
+    """
+    logs.configure(settings)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(_wait_for_topics(settings))
+    compiled.compile()
+    parts = build(settings)
+    worker = faust.worker.Worker(
+        parts.app,
+        parts.health,
+        parts.publisher,
+        parts.catalogue,
+        parts.watch,
+        loop=loop,
+        override_logging=False,
+        redirect_stdouts=False,
+    )
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    finally:
+        parts.engine.close()
+    return 1 if parts.app.crashed else 0
+
+
+async def _wait_for_topics(settings: Settings) -> None:
+    """Brokers may start later than workers; wait for them, but not for ever."""
+    deadline = time.monotonic() + settings.stall_seconds
+    while True:
+        try:
+            states = await ensure_topics(settings)
+        except KafkaConnectionError:
+            if time.monotonic() > deadline:
+                raise
+            log.warning("no broker yet, trying again", servers=settings.bootstrap_servers)
+            await asyncio.sleep(1.0)
+        else:
+            made = [state.topic.name for state in states if state.created]
+            log.info("topics ready", created=made)
+            return
