@@ -142,11 +142,19 @@ class ChunkApp(faust.App):  # type: ignore[misc]
         self.chunk_topics.add(name)
         return self.topic(name, schema=ChunkSchema(), **options)
 
+    async def before_drain(self) -> None:
+        """Called before a rebalance or a stop waits for the chunks being worked on; override it.
+
+        No chunk is delivered any more. Here, work gathered over several chunks is to be finished
+        at once, so that they are acknowledged now and not when its time would have come.
+        """
+
     def _new_transport(self) -> "ChunkTransport":
         return ChunkTransport(self.conf.broker_consumer, self)
 
     async def _consumer_wait_empty(self, consumer: "ChunkConsumer", _logger: Any) -> None:
         # Faust comes here on a rebalance and on a stop, with the flow suspended and queues cleared.
+        await self.before_drain()
         await consumer.drain(self.drain_timeout_s)
 
     def _create_directories(self) -> None:

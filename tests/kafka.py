@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
+    KafkaException,
     Message,
     Producer,
     TopicPartition,
@@ -36,7 +36,8 @@ class Kafka:
         self, *topics: str, partitions: int = 4, config: Mapping[str, str] | None = None
     ) -> None:
         new = [NewTopic(topic, partitions, 1, config=dict(config or {})) for topic in topics]
-        admin = self._admin()  # ends its requests when it is collected
+        # It ends its requests when it is collected, so it needs a name.
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
         for done in admin.create_topics(new).values():
             done.result(10)
 
@@ -126,15 +127,22 @@ class Kafka:
         consumer.close()
         return sorted(records, key=lambda record: (record.partition, record.offset))
 
-    def committed(self, group: str) -> dict[tuple[str, int], int]:
-        """(topic, partition) → the offset the group goes on from."""
-        admin = self._admin()
-        asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-        offsets = asked[group].result(10).topic_partitions
-        return {(each.topic, each.partition): each.offset for each in offsets if each.offset >= 0}
-
-    def _admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.bootstrap_servers})
+    def committed(self, group: str, topic: str) -> dict[int, int]:
+        """Partition → the offset the group goes on from; partitions without one are left out."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap_servers, "group.id": group})
+        give_up = time.monotonic() + 15
+        while True:
+            try:
+                partitions = consumer.list_topics(topic, 5).topics[topic].partitions
+                asked = [TopicPartition(topic, partition) for partition in partitions]
+                offsets = consumer.committed(asked, timeout=5)
+                break
+            except KafkaException:  # a broker that has just started is still loading its groups
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(0.1)
+        consumer.close()
+        return {each.partition: each.offset for each in offsets if each.offset >= 0}
 
 
 def _record(message: Message) -> Record:

@@ -1,0 +1,312 @@
+"""The chunk transport on a real broker: order, acknowledgement, rebalances, crashes."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kafka import Kafka
+
+from streams.broker import EmbeddedBroker
+from streams.transport import Chunk
+
+QUICK_TO_NOTICE = {"broker_session_timeout": 2.0, "broker_heartbeat_interval": 0.3}
+"""A group that notices a dead member after two seconds instead of ten."""
+
+
+class ChunkWorker:
+    """A worker process, and what it has written into its journal."""
+
+    def __init__(self, kafka: Kafka, folder: Path, **told: Any) -> None:
+        self.journal = folder / f"{time.monotonic_ns()}.jsonl"
+        self.journal.touch()
+        self.errors = self.journal.with_suffix(".err")
+        options = {"broker_commit_interval": 0.1, **QUICK_TO_NOTICE, **told.pop("options", {})}
+        told = {
+            "bootstrap_servers": kafka.bootstrap_servers,
+            "journal": str(self.journal),
+            "behaviour": "note_and_ack",
+            "ordinary": False,
+            **told,
+            "options": options,
+        }
+        script = Path(__file__).with_name("chunk_worker.py")
+        with self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, str(script), json.dumps(told)],
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+
+    def noted(self, what: str = "chunk") -> list[dict[str, Any]]:
+        # A killed worker may leave half a line.
+        lines = self.journal.read_text().split("\n")[:-1]
+        return [line for line in map(json.loads, lines) if line["what"] == what]
+
+    def values(self, what: str = "chunk") -> list[str]:
+        return [value for chunk in self.noted(what) for value in chunk["values"]]
+
+    def owns(self) -> list[int]:
+        assignments = self.noted("assigned")
+        return assignments[-1]["partitions"] if assignments else []
+
+    def leave(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    give_up = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < give_up, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def start(kafka: Kafka, topic_prefix: str, tmp_path: Path) -> Iterator[Callable[..., ChunkWorker]]:
+    """Starts workers of one group on one topic of its own, and ends them after the test."""
+    workers: list[ChunkWorker] = []
+
+    def start(**told: Any) -> ChunkWorker:
+        names = {"topic": f"{topic_prefix}events", "group": f"{topic_prefix}group"}
+        workers.append(ChunkWorker(kafka, tmp_path, **names, **told))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.kill()
+
+
+@pytest.fixture
+def topic(kafka: Kafka, topic_prefix: str) -> str:
+    name = f"{topic_prefix}events"
+    kafka.create(name, config={"max.message.bytes": str(20 << 20)})
+    return name
+
+
+@pytest.fixture
+def group(topic_prefix: str) -> str:
+    return f"{topic_prefix}group"
+
+
+def produce_numbers(kafka: Kafka, topic: str, n: int, partitions: int = 4, start: int = 0) -> None:
+    for partition in range(partitions):
+        numbers = range(start + partition, start + n, partitions)
+        kafka.produce(topic, [(None, b"%d" % i) for i in numbers], partition=partition)
+
+
+def committed(kafka: Kafka, group: str, topic: str) -> int:
+    """Records of the topic the group need not see again."""
+    return sum(kafka.committed(group, topic).values())
+
+
+@pytest.mark.broker
+def test_chunks_keep_the_order_and_the_offsets_of_their_partition(kafka, topic, group, start):
+    produce_numbers(kafka, topic, 4000)
+    worker = start(options={"broker_max_poll_records": 300})
+    until(lambda: len(worker.values()) == 4000)
+
+    for partition in range(4):
+        chunks = [chunk for chunk in worker.noted() if chunk["partition"] == partition]
+        assert [offset for chunk in chunks for offset in chunk["offsets"]] == list(range(1000))
+        assert [chunk["first"] for chunk in chunks] == [chunk["offsets"][0] for chunk in chunks]
+        assert [chunk["last"] for chunk in chunks] == [chunk["offsets"][-1] for chunk in chunks]
+        values = [value for chunk in chunks for value in chunk["values"]]
+        assert values == [str(i) for i in range(partition, 4000, 4)]
+        assert chunks[-1]["lag"] == 0
+        assert chunks[0]["lag"] == 999 - chunks[0]["last"]
+        assert max(len(chunk["offsets"]) for chunk in chunks) <= 300
+    until(lambda: committed(kafka, group, topic) == 4000)
+
+
+@pytest.mark.broker
+def test_a_chunk_that_is_not_acknowledged_holds_back_all_behind_it(kafka, topic, group, start):
+    produce_numbers(kafka, topic, 1000, partitions=1)
+    hesitant = {
+        "behaviour": "ack_the_first_chunk_last",
+        "options": {"broker_max_poll_records": 100},
+    }
+    worker = start(**hesitant, in_the_end=False)
+    until(lambda: len(worker.values()) == 1000)
+    time.sleep(0.5)  # some commit intervals
+    assert committed(kafka, group, topic) == 0
+    worker.kill()
+
+    second = start(**hesitant, in_the_end=True)
+    until(lambda: committed(kafka, group, topic) == 1000)
+    assert second.values() == [str(i) for i in range(1000)]
+
+
+@pytest.mark.broker
+def test_an_agent_that_raises_ends_the_process_and_its_chunk_comes_again(
+    kafka, topic, group, start
+):
+    produce_numbers(kafka, topic, 100, partitions=1)
+    options = {"broker_max_poll_records": 10}
+    broken = start(behaviour="raise_at_the_third_chunk", options=options)
+
+    assert broken.process.wait(20) != 0
+    assert "this agent has a bug" in broken.errors.read_text()
+    assert broken.values() == [str(i) for i in range(20)]
+    assert committed(kafka, group, topic) == 20  # what was acknowledged, and not a record more
+    repaired = start(options=options)
+    until(lambda: len(repaired.values()) == 80)
+    assert repaired.values()[0] == "20"
+
+
+@pytest.mark.broker
+def test_workers_that_join_and_leave_in_order_repeat_nothing(kafka, topic, group, start):
+    produce_numbers(kafka, topic, 4000)
+    work = {
+        "behaviour": "work_a_while",
+        "seconds": 0.05,
+        "options": {"broker_max_poll_records": 20},
+    }
+    first = start(**work)
+    until(lambda: len(first.values()) > 200)
+    second = start(**work)
+    until(lambda: len(second.owns()) == 2 and len(second.values()) > 200)
+    assert len(first.owns()) == 2
+    assert second.leave() == 0
+    until(lambda: len(first.owns()) == 4)
+    until(lambda: committed(kafka, group, topic) == 4000, timeout_s=30)
+
+    times = Counter(first.values() + second.values())
+    assert len(times) == 4000
+    assert max(times.values()) == 1
+
+
+@pytest.mark.broker
+def test_a_batch_of_chunks_is_finished_before_its_worker_leaves(kafka, topic, group, start):
+    produce_numbers(kafka, topic, 400)
+    worker = start(behaviour="ack_in_batches")
+    until(lambda: len(worker.values()) == 400)
+    assert committed(kafka, group, topic) == 0
+    assert worker.leave() == 0
+    assert sorted(worker.values("finished")) == sorted(worker.values())
+    assert committed(kafka, group, topic) == 400
+
+
+@pytest.mark.broker
+def test_a_killed_worker_loses_nothing(kafka, topic, group, start):
+    produce_numbers(kafka, topic, 4000)
+    work = {
+        "behaviour": "work_a_while",
+        "seconds": 0.02,
+        "options": {"broker_max_poll_records": 20},
+    }
+    first, second = start(**work), start(**work)
+    until(lambda: len(first.values()) > 200 and len(second.values()) > 200)
+    second.kill()
+    until(lambda: committed(kafka, group, topic) == 4000, timeout_s=30)
+
+    assert set(first.values() + second.values()) == {str(i) for i in range(4000)}
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize("behaviour", ["work_a_while", "block_the_loop"])
+def test_an_agent_slower_than_the_session_timeout_keeps_its_partitions(
+    kafka, topic, group, start, behaviour
+):
+    produce_numbers(kafka, topic, 40)
+    worker = start(behaviour=behaviour, seconds=1.5 * QUICK_TO_NOTICE["broker_session_timeout"])
+    until(lambda: committed(kafka, group, topic) > 0)
+
+    assert len(worker.noted("assigned")) == 1
+    assert max(Counter(worker.values()).values()) == 1
+
+
+@pytest.mark.broker
+def test_back_pressure_bounds_what_waits_and_costs_no_seconds(kafka, topic, group, start):
+    produce_numbers(kafka, topic, 6000)
+    options = {"broker_max_poll_records": 10, "stream_buffer_maxsize": 4}
+    worker = start(behaviour="work_a_while", seconds=0.001, options=options)
+    until(lambda: len(worker.values()) > 0)
+    started = time.monotonic()
+    until(lambda: len(worker.values()) == 6000)
+    took = time.monotonic() - started
+
+    # Six hundred chunks; stock Faust would sleep a second each time the queue is full.
+    assert took < 10
+    until(lambda: committed(kafka, group, topic) == 6000)
+    assert max(chunk["waiting"] for chunk in worker.noted()) < 150  # of six hundred
+
+
+@pytest.mark.broker
+def test_a_record_larger_than_a_fetch_comes_through(kafka, topic, start):
+    kafka.produce(
+        topic, [(None, b"small"), (None, b"x" * (10 << 20)), (None, b"after")], partition=0
+    )
+    worker = start()
+    until(lambda: len(worker.values()) == 3)
+    assert worker.values() == ["small", "x" * 20, "after"]
+
+
+@pytest.mark.broker
+@pytest.mark.usefixtures("topic")
+def test_an_ordinary_topic_is_refused_with_a_sentence(start):
+    worker = start(ordinary=True)
+    assert worker.process.wait(20) != 0
+    assert "declare" in worker.errors.read_text()
+    assert "app.chunk_topic(...)" in worker.errors.read_text()
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_a_broker_that_goes_away_and_comes_back_costs_nothing(tmp_path, cache_dir):
+    with EmbeddedBroker(tmp_path / "kafka", cache_dir=cache_dir) as broker:
+        kafka = Kafka(broker.bootstrap_servers)
+        kafka.create("events")
+        produce_numbers(kafka, "events", 400)
+        worker = ChunkWorker(kafka, tmp_path, topic="events", group="group")
+        until(lambda: committed(kafka, "group", "events") == 400)
+        broker.kill()
+        time.sleep(1)
+        broker.start()
+        produce_numbers(kafka, "events", 400, start=400)
+        until(lambda: committed(kafka, "group", "events") == 800, timeout_s=40)
+
+        assert worker.process.poll() is None
+        assert set(worker.values()) == {str(i) for i in range(800)}
+        assert worker.leave() == 0
+
+
+class Row:
+    def __init__(self, offset: int) -> None:
+        self.offset = offset
+
+
+def chunk_of(*offsets: int, high_watermark: int) -> Chunk:
+    return Chunk(
+        [Row(offset) for offset in offsets],
+        topic="events",
+        partition=3,
+        high_watermark=high_watermark,
+        received_at=0.0,
+    )
+
+
+def test_lag_counts_what_lies_behind_the_last_record():
+    assert chunk_of(5, 6, 9, high_watermark=10).lag == 0
+    assert chunk_of(5, 6, 9, high_watermark=25).lag == 15
+
+
+def test_a_chunk_may_be_acknowledged_twice():
+    calls = []
+    chunk = chunk_of(1, high_watermark=2)
+    chunk.on_ack = lambda: calls.append(chunk.acked)
+    assert not chunk.acked
+    chunk.ack()
+    chunk.ack()
+    assert chunk.acked
+    assert calls == [True, True]
