@@ -319,6 +319,24 @@ def settings_(
 
 
 @app.command()
+def metrics(
+    markdown: Annotated[bool, typer.Option("--markdown", help="As in docs/metrics.md.")] = False,
+) -> None:
+    """List every metric that the worker gives Prometheus."""
+    from rich.table import Table
+
+    from streams.metrics_table import as_markdown, rows
+
+    if markdown:
+        out.file.write(as_markdown())
+        return
+    table = Table("metric", "labels", "meaning", title="Metrics", title_justify="left")
+    for row in rows():
+        table.add_row(row.name, row.labels, row.meaning)
+    out.print(table)
+
+
+@app.command()
 def setup(
     broker: Annotated[bool, typer.Option(help="Fetch the embedded broker's jars.")] = True,
     config: Config = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.metadata import version
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -27,6 +28,7 @@ class Metrics:
         PlatformCollector(registry=r)
         GCCollector(registry=r)
         self.build = Info("freshet_build", "The version that runs.", registry=r)
+        self.build.info({"version": version("freshet")})
         self.ready = Gauge(
             "freshet_ready", "1 when the worker serves its partitions, else 0.", registry=r
         )

@@ -1,0 +1,73 @@
+from pathlib import Path
+
+import pytest
+
+from streams.settings import Settings, SettingsError, load
+from streams.settings_table import as_markdown, rows
+
+
+def test_the_file_overrides_the_environment_and_the_command_line_overrides_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRESHET_PARTITIONS", "2")
+    monkeypatch.setenv("FRESHET_LIST_SIZE", "20")
+    monkeypatch.setenv("FRESHET_SEED", "5")
+    file = tmp_path / "freshet.toml"
+    file.write_text('list_size = 30\npartitions = 3\n[engine]\nrepeats = "no"\n')
+    settings = load(file, ["partitions=8"])
+    assert (settings.seed, settings.list_size, settings.partitions) == (5, 30, 8)
+    assert settings.engine.repeats == "no"
+
+
+def test_a_setting_of_the_engine_can_be_given_in_each_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert load(assignments=["engine.repeats=yes"]).engine.repeats == "yes"
+    monkeypatch.setenv("FRESHET_ENGINE__REPEATS", "no")
+    assert load().engine.repeats == "no"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("partitions=none", "partitions"),
+        ("partitions=0", "greater than or equal to 1"),
+        ("partitons=3", "no such setting"),
+        ("log_level=loud", "'debug', 'info'"),
+        ("engine.repeats=maybe", "repeats"),
+        ("partitions", "NAME=VALUE"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_it_may_be(assignment: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load(assignments=[assignment])
+
+
+def test_a_misspelt_variable_is_an_error_rather_than_ignored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FRESHET_PARTITONS", "3")
+    with pytest.raises(SettingsError, match="FRESHET_PARTITONS is not a setting"):
+        load()
+
+
+def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"nowhere\.toml"):
+        load(tmp_path / "nowhere.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("partitions = = 3")
+    with pytest.raises(SettingsError, match=r"broken\.toml is not valid TOML"):
+        load(broken)
+
+
+def test_every_setting_is_documented() -> None:
+    assert [row.name for row in rows() if not row.meaning] == []
+    assert {row.name for row in rows()} >= set(Settings.model_fields) - {"engine"}
+
+
+def test_the_table_in_the_docs_is_the_one_the_code_gives() -> None:
+    assert Path("docs/settings.md").read_text() == as_markdown()
+
+
+def test_a_password_is_never_shown() -> None:
+    assert "hunter2" not in repr(load(assignments=["sasl_password=hunter2"]))
