@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+
 from models.evaluation.buckets import HISTORY_LENGTH, Buckets, ages, earlier
 from models.evaluation.exposure import coverage, tail_share
 from models.evaluation.metrics import METRICS, expected_at_random, metric_values

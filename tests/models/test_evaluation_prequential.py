@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+
 from models.catalogue import ItemFacts
 from models.evaluation import FRESHET, POPULAR, RANDOM, EventLog, Prequential, Report
 from models.interactions import Interactions, Kind

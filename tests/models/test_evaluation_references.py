@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from models.evaluation.log import POSITIVE, EventLog
 from models.evaluation.references import REPEAT_RATE, Repeats, references
 from models.interactions import Interactions, Kind

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from models.evaluation.split import Judgements, best_cut, classification, roc_auc
 
 river_metrics = pytest.importorskip("river.metrics")
