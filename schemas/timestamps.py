@@ -1,0 +1,100 @@
+"""Instants: milliseconds since 1970 in UTC, on the wire also RFC 3339 text, or left out."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Final, cast
+
+from msgspec import Meta
+
+from schemas.limits import EARLIEST_MS, MAX_AHEAD_MS
+from schemas.rejection import Rejected, RejectReason
+
+if TYPE_CHECKING:
+    Timestamp = int
+else:
+    # Whoever reads a message through `schemas` gets milliseconds; producers have a choice.
+    Timestamp = Annotated[
+        Annotated[int, Meta(extra_json_schema={"minimum": EARLIEST_MS})]
+        | Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+        | None,
+        Meta(
+            description="whole milliseconds since 1970 (1767225600000) or RFC 3339 text "
+            '("2026-01-01T00:00:00Z"); left out, it is the timestamp of the Kafka record'
+        ),
+    ]
+
+#: The `ts` of a message that leaves it to the Kafka record that carries it.
+AS_RECORDED: Final = cast(int, None)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+_HOW = 'send whole milliseconds (1767225600000) or RFC 3339 text ("2026-01-01T00:00:00Z")'
+
+
+def instant(text: str) -> int:
+    """Milliseconds since 1970 of RFC 3339 text; the rest of a millisecond is dropped.
+
+    A leap second counts as the second after it.
+
+    Raises:
+        Rejected: the text is something else.
+    """
+    if _RFC_3339.fullmatch(text):
+        leap = text[17:19] == "60"
+        try:
+            moment = datetime.fromisoformat(text[:17] + "59" + text[19:] if leap else text)
+        except ValueError:
+            pass
+        else:
+            return (moment - _EPOCH) // _MILLISECOND + (1000 if leap else 0)
+    shown = repr(text[:40])
+    if text.strip().isdecimal():
+        raise Rejected(RejectReason.INVALID, f"ts: {shown} is a number in quotes; {_HOW}")
+    if _RFC_3339.fullmatch(f"{text}Z"):
+        raise Rejected(RejectReason.INVALID, f'ts: {shown} names no zone; end it in "Z" for UTC')
+    raise Rejected(RejectReason.INVALID, f"ts: {shown} is not an instant; {_HOW}")
+
+
+def check_range(ts: int, now_ms: int, whose: str = "") -> None:
+    """Raises `Rejected` where `ts` lies before 1990 or too far ahead of `now_ms`.
+
+    whose: said in the detail where the message itself holds no `ts`.
+    """
+    latest = now_ms + MAX_AHEAD_MS
+    if EARLIEST_MS <= ts <= latest:
+        return
+    guess = _unit(ts, latest)
+    if guess:
+        why = f"looks like {guess}; send milliseconds"
+    elif ts < EARLIEST_MS:
+        why = f"lies before 1990{_date(ts)}; {_HOW}"
+    else:
+        why = (
+            f"lies more than {MAX_AHEAD_MS // 60_000} minutes ahead of now{_date(ts)}; "
+            "check the producer's clock"
+        )
+    raise Rejected(RejectReason.TIMESTAMP_OUT_OF_RANGE, f"ts: {whose}{str(ts)[:40]} {why}")
+
+
+def _unit(ts: int, latest: int) -> str | None:
+    for name, as_ms in (
+        ("seconds", ts * 1000),
+        ("microseconds", ts // 1000),
+        ("nanoseconds", ts // 1_000_000),
+    ):
+        if EARLIEST_MS <= as_ms <= latest:
+            return name
+    return None
+
+
+def _date(ts: int) -> str:
+    try:
+        return f" ({(_EPOCH + ts * _MILLISECOND).date().isoformat()})"
+    except OverflowError:
+        return ""
