@@ -177,12 +177,12 @@ def _not_json(form: _Form[M], value: bytes, fault: Exception) -> str:
         return f"the value is empty; send {form.name} as JSON"
     if value.startswith(b"\xef\xbb\xbf"):
         return "starts with a byte order mark; send UTF-8 without one"
-    if value.startswith(b"\x00"):
-        return (
-            "starts with a zero byte, as Avro or a schema registry's framing does; send plain JSON"
-        )
-    if value.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in value[:4]:
+    if value.startswith((b"\xff\xfe", b"\xfe\xff")) or (
+        b"\x00" in value[:4] and value.replace(b"\x00", b"").startswith(b"{")
+    ):
         return "looks like UTF-16 or UTF-32; send UTF-8"
+    if value.startswith(b"\x00"):
+        return "starts with a zero byte, like a schema registry's framing or Avro; send plain JSON"
     if isinstance(fault, UnicodeDecodeError):
         return f"is not UTF-8 ({fault.reason}); looks like Latin-1 or cut text, send UTF-8"
     for word in (b"NaN", b"Infinity"):

@@ -48,7 +48,8 @@ def instant(text: str) -> int:
     if _RFC_3339.fullmatch(text):
         leap = text[17:19] == "60"
         try:
-            moment = datetime.fromisoformat(text[:17] + "59" + text[19:] if leap else text)
+            exact = text[:17] + "59" + text[19:] if leap else text
+            moment = datetime.fromisoformat(exact.upper())
         except ValueError:
             pass
         else:
