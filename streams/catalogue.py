@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Sequence
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 from mode import Service
 
@@ -37,20 +37,18 @@ class CatalogueFollower(Service):  # type: ignore[misc]  # mode is untyped
         #: Set when everything that stood on the topic at the start has been applied.
         self.caught_up = asyncio.Event()
 
-    @Service.task  # type: ignore[untyped-decorator]
+    @Service.task
     async def _follow(self) -> None:
-        topic = self._settings.topic("items")
+        # Without a group, a consumer is assigned all partitions of its topic.
         consumer = AIOKafkaConsumer(
+            self._settings.topic("items"),
             **client_options(self._settings),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
         )
         await consumer.start()
         try:
-            partitions = [TopicPartition(topic, p) for p in range(await _count(consumer, topic))]
-            consumer.assign(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            behind = await consumer.end_offsets(partitions)
+            behind = await consumer.end_offsets(consumer.assignment())
             while not self.should_stop:
                 try:
                     fetched = await consumer.getmany(timeout_ms=_POLL_MS)
@@ -93,13 +91,6 @@ class CatalogueFollower(Service):  # type: ignore[misc]  # mode is untyped
         self._metrics.items.labels("upsert").inc(len(upserts))
         self._metrics.items.labels("delete").inc(len(deletes))
         self._metrics.catalogue_items.set(len(self._known))
-
-
-async def _count(consumer: AIOKafkaConsumer, topic: str) -> int:
-    while not (partitions := consumer.partitions_for_topic(topic)):
-        await consumer.topics()
-        await asyncio.sleep(0.1)
-    return len(partitions)
 
 
 def key_text(record: ConsumerRecord) -> str | None:

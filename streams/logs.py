@@ -41,11 +41,17 @@ def configure(settings: Settings) -> None:
             ],
         )
     )
+    handler.addFilter(_is_no_service_chatter)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+def _is_no_service_chatter(record: logging.LogRecord) -> bool:
+    """mode reports each step of each service (`[^--Name]: Starting...`) under our own names."""
+    return record.levelno > logging.INFO or not str(record.msg).startswith("[^")
 
 
 def _renderers(form: Literal["auto", "console", "json"]) -> list[structlog.typing.Processor]:

@@ -11,6 +11,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.partitioner import murmur2
+from aiokafka.producer.message_accumulator import BatchBuilder
 from mode import Service
 
 from streams.kafka import client_options
@@ -92,7 +93,7 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
         assert producer is not None, "the publisher is not started"
         partitions = len(await producer.partitions_for(topic))
         delivered = []
-        builders = {}
+        builders: dict[int, BatchBuilder] = {}
         for number, (key, value, headers) in enumerate(records):
             partition = partition_of(key, partitions) if key is not None else number % partitions
             builder = builders.get(partition)

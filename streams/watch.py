@@ -81,7 +81,7 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
     def _stalled_seconds(self) -> float:
         return monotonic() - min(self._in_hand.values(), default=monotonic())
 
-    @Service.task  # type: ignore[untyped-decorator]
+    @Service.task
     async def _look(self) -> None:
         while not self.should_stop:
             self._measure_lag()
@@ -90,7 +90,7 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
                 await self._app.crash(Stalled(fault))
             await self.sleep(_LOOK_SECONDS)
 
-    @Service.task  # type: ignore[untyped-decorator]
+    @Service.task
     async def _ask_the_broker(self) -> None:
         client = AIOKafkaClient(**client_options(self._settings))
         connected = False

@@ -44,6 +44,7 @@ def run_worker(settings: Settings) -> int:
         override_logging=False,
         redirect_stdouts=False,
     )
+    worker.spinner = None  # the log tells how far the start is
     try:
         worker.execute_from_commandline()
     except SystemExit as end:

@@ -102,11 +102,11 @@ def test_a_bad_record_is_set_aside_unchanged_and_the_next_one_is_processed(
     assert sorted(map(str, (r.value for r in dead))) == sorted(map(str, BAD.values()))
     for letter in dead:
         headers = {name: value.decode() for name, value in letter.headers.items()}
-        assert headers["freshet.topic"] == topic
-        source = original[int(headers["freshet.partition"]), int(headers["freshet.offset"])]
+        assert headers["freshet-topic"] == topic
+        source = original[int(headers["freshet-partition"]), int(headers["freshet-offset"])]
         assert (letter.key, letter.value) == (source.key, source.value)
-        assert headers["freshet.reason"]
-        assert headers["freshet.detail"]
+        assert headers["freshet-reason"]
+        assert headers["freshet-detail"]
 
 
 def test_a_request_is_answered_with_its_id_and_obeys_its_filters(
