@@ -61,7 +61,9 @@ def _or_null(field: dict[str, Any]) -> dict[str, Any]:
     if {"type": "null"} in field.get("anyOf", ()):
         return field
     form = dict(field)
-    about = {key: form.pop(key) for key in ("description", "default") if key in form}
+    about: dict[str, Any] = {
+        key: form.pop(key) for key in ("description", "default") if key in form
+    }
     return {**about, "anyOf": [form, {"type": "null"}]}
 
 

@@ -30,6 +30,10 @@ class Outgoing(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
+    #: By the key where not given.
+    partition: int | None = None
+    #: Now where not given.
+    timestamp_ms: int | None = None
 
 
 class PublishError(RuntimeError):
@@ -94,16 +98,17 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
         partitions = len(await producer.partitions_for(topic))
         delivered = []
         builders: dict[int, BatchBuilder] = {}
-        for number, (key, value, headers) in enumerate(records):
-            partition = partition_of(key, partitions) if key is not None else number % partitions
+        for number, (key, value, headers, partition, timestamp) in enumerate(records):
+            if partition is None or partition >= partitions:
+                partition = number % partitions if key is None else partition_of(key, partitions)
             builder = builders.get(partition)
             if builder is None:
                 builder = builders[partition] = producer.create_batch()
-            fits = builder.append(key=key, value=value, timestamp=None, headers=list(headers))
+            fits = builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers))
             if fits is None:
                 delivered.append(await producer.send_batch(builder, topic, partition=partition))
                 builder = builders[partition] = producer.create_batch()
-                builder.append(key=key, value=value, timestamp=None, headers=list(headers))
+                builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers))
         for partition, builder in builders.items():
             delivered.append(await producer.send_batch(builder, topic, partition=partition))
         await asyncio.gather(*delivered)

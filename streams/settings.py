@@ -69,11 +69,12 @@ class Settings(BaseSettings):
         True, description="Create missing topics at start; otherwise a missing one is an error."
     )
     max_record_bytes: int = Field(
-        1 << 20,
-        ge=1 << 10,
+        16 << 20,
+        ge=1 << 20,
         le=64 << 20,
-        description="The largest record accepted on an input topic, in bytes; a larger one is a "
-        "dead letter.",
+        description="The largest record that the topics carry, in bytes, where Freshet creates "
+        "them. A value above 1 MiB is not read and becomes a dead letter; above this, the broker "
+        "refuses the record to its producer.",
     )
     recommendations_retention_days: float = Field(
         7, gt=0, description="How long `recommendations` keeps a user's older lists."

@@ -14,8 +14,11 @@ from streams.settings import Settings
 
 _DAY_MS = 24 * 3600 * 1000
 _VISIBLE_SECONDS = 30
+#: What topics carry by default. More than is accepted (`schemas.limits.MAX_MESSAGE_BYTES`), so that
+#: a record too large becomes a dead letter that shows it, not a producer's riddle.
+MAX_CARRIED_BYTES = 16 << 20
 #: Room for the headers that a dead letter carries beside the original record.
-DEAD_LETTER_HEADROOM_BYTES = 64 << 10
+DEAD_LETTER_HEADROOM_BYTES = 128 << 10
 
 
 class TopicError(RuntimeError):
