@@ -37,8 +37,9 @@ def references() -> Iterator[tuple[str, str, Callable[[], Builder]]]:
     for regularisation in (50.0, 200.0, 500.0):
         yield "EASE", f"{regularisation:g}", partial(_ease, regularisation=regularisation)
     for network in ("SASRec", "GRU4Rec"):
-        for size in (64, 128):
-            yield network, f"{size}", partial(_sequence, network=network, size=size)
+        for size, dropout in ((64, 0.2), (64, 0.5), (128, 0.2)):
+            settings = {"network": network, "size": size, "dropout": dropout}
+            yield network, f"{size}-{dropout:g}", partial(_sequence, **settings)
 
 
 def _river(**settings: Any) -> Builder:

@@ -55,7 +55,8 @@ class Network(nn.Module):
 
 
 class Sequence:
-    """One network, retrained for a few epochs on the whole past every `refit_every` events."""
+    """One network, trained on for `epochs` over the whole past every `refit_every` events, and for
+    no fewer than `updates` steps of `batch` histories."""
 
     def __init__(
         self,
@@ -64,9 +65,10 @@ class Sequence:
         network: str,
         size: int,
         refit_every: int = 5000,
-        epochs: int = 4,
-        batch: int = 64,
-        step: float = 1e-3,
+        epochs: int = 2,
+        updates: int = 300,
+        batch: int = 16,
+        step: float = 2e-3,
         dropout: float = 0.2,
         seed: int = 0,
     ) -> None:
@@ -74,9 +76,9 @@ class Sequence:
             raise ValueError(f"network is one of {', '.join(NETWORKS)}, not {network}")
         torch.set_num_threads(1)
         torch.manual_seed(seed)
-        self.settings = [f"{size} wide"]
+        self.settings = [f"{size} wide, dropout {dropout:g}"]
         self.refit_every = refit_every
-        self._past, self._epochs, self._batch = past, epochs, batch
+        self._past, self._epochs, self._updates, self._batch = past, epochs, updates, batch
         self._rng = np.random.default_rng(seed)
         self._network = Network(network, past.items, size, dropout)
         self._optimiser = torch.optim.Adam(self._network.parameters(), lr=step)
@@ -100,7 +102,9 @@ class Sequence:
         windows = self._windows()
         self._fitted = int(np.flatnonzero(self._past.popularity)[-1]) + 1
         self._network.train()
-        for _ in range(self._epochs):
+        in_an_epoch = max(1, -(-len(windows) // self._batch))
+        epochs = max(self._epochs, -(-self._updates // in_an_epoch))
+        for _ in range(epochs if len(windows) else 0):
             order = self._rng.permutation(len(windows))
             for at in range(0, len(order), self._batch):
                 self._train(windows[order[at : at + self._batch]])

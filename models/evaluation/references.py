@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from models.evaluation.log import EventLog
+from models.jit import kernel
 
 Repeats = Literal["learn", "yes", "no"]
 
@@ -71,7 +71,7 @@ def references(
     return References(popular, pool, exposure)
 
 
-@njit(cache=True)
+@kernel
 def _popularity(
     users: NDArray[np.int32],
     items: NDArray[np.int32],
