@@ -2,11 +2,13 @@
 
 Shopper *u* feels for item *i* at a moment the utility
 
-    U(u, i) = department[u, d(i)] + style[u] · vector[i] + appeal[i] + intent(u, i) - weariness(u, i)
+    U(u, i) = department[u, d(i)] + style[u] · vector[i] + appeal[i]
+              + intent(u, i) - weariness(u, i)
 
 `department` and `style` are Ornstein-Uhlenbeck walks of a fixed spread (around what is common to
-all, and around 0), so tastes drift for ever and the crowd stays as varied as it was. `intent` is what this session is about: one kind of
-product. `weariness` grows with each look at the same item, and more with its purchase.
+all, and around 0), so tastes drift for ever and the crowd stays as varied as it was. `intent` is
+what this session is about: one kind of product. `weariness` grows with each look at the same
+item, and more with its purchase.
 
 Shown a shelf, a shopper examines position k (0-based) with probability (k + 1)^-0.6 and clicks on
 what was examined with probability sigmoid(U - 5), each position on its own. The same model
@@ -145,7 +147,7 @@ class Shoppers:
 
 def examined(positions: int) -> Floats:
     """The probability that each of the first `positions` is looked at: (k + 1)^-0.6."""
-    chance: Floats = (np.arange(positions) + 1.0) ** -_POSITION_BIAS
+    chance: Floats = np.power(np.arange(1.0, positions + 1.0), -_POSITION_BIAS)
     return chance
 
 
