@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from models.catalogue import ItemFacts
+from models.compiled import compile as compile_engine
 from models.evaluation import FRESHET, POPULAR, RANDOM, Engine, EventLog, Prequential, Ranked
 from models.evaluation.references import Repeats
 from models.evaluation.report import Json, Lift, Report
@@ -24,9 +25,11 @@ from models.interactions import Interactions
 from models.recommender import Recommender
 from models.settings import EngineSettings
 from streams.evaluate_plot import PlotUnavailable, check_plot, plot_report
-from streams.files import UnreadableFile, read_columns, read_facts
+from streams.files import Faults, UnreadableFile, read_columns, read_facts
 
 FINE, LINES_SKIPPED, COULD_NOT_RUN = 0, 1, 2
+
+SHOWN_FAULTS = 3
 
 COLUMNS = ("recall@10", "recall@50", "mrr", "ndcg@10", "precision@10")
 HEADINGS = ("Recall@10", "Recall@50", "MRR", "nDCG@10", "Precision@10")
@@ -62,7 +65,14 @@ def run_evaluate(
         log = EventLog.of(read.rows)
         if not len(log):
             raise CannotEvaluate(f"{events} holds no events: nothing to evaluate.")
-        report, seconds = _run(log, facts.items if facts else {}, repeats, first, seed, notes)
+        if log.reordered:
+            notes.print(
+                f"{log.reordered:,} of {len(log):,} events were not in order of time; all are "
+                "evaluated in order of time, equal times in the order of the file."
+            )
+        # What is not available today was when it was taken.
+        known = {i: replace(f, available=True) for i, f in facts.items.items()} if facts else {}
+        report, seconds = _run(log, known, repeats, first, seed, notes)
     except (CannotEvaluate, PlotUnavailable, UnreadableFile) as problem:
         notes.print(str(problem), style="red", markup=False, highlight=False)
         return COULD_NOT_RUN
@@ -82,10 +92,16 @@ def run_evaluate(
         json_path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
     if plot_path:
         plot_report(report, plot_path, f"{events}, {len(log):,} events")
-    if skipped:
-        notes.print(f"{skipped:,} lines could not be read and were skipped.", style="yellow")
-        return LINES_SKIPPED
-    return FINE
+    for path, faults in ((events, read.faults), (items, facts and facts.faults)):
+        if faults and faults.count:
+            notes.print(_faults(path, faults), style="yellow", markup=False, highlight=False)
+    return LINES_SKIPPED if skipped else FINE
+
+
+def _faults(path: Path | None, faults: Faults) -> str:
+    lines = [f"{faults.count:,} lines of {path} could not be read and were skipped:"]
+    lines += [f"  line {fault.line}: {fault.reason}" for fault in faults.first[:SHOWN_FAULTS]]
+    return "\n".join([*lines, "  …"] if faults.count > SHOWN_FAULTS else lines)
 
 
 def _console() -> Console:
@@ -150,19 +166,17 @@ def _run(
     notes: Console,
 ) -> tuple[Report, float]:
     """The report, and the seconds the engine took."""
-    if log.reordered:
-        notes.print(
-            f"{log.reordered:,} of {len(log):,} events were not in order of time; all are "
-            "evaluated in order of time, equal times in the order of the file."
-        )
-    settings = EngineSettings(repeats=repeats)
-    engine = _Timed(Recommender(settings, seed=seed))
-    evaluation = Prequential(engine, log, facts=facts, repeats=repeats, split=first, seed=seed)
     with _progress(notes) as progress:
-        task = progress.add_task("learning and ranking", total=len(log), rate="")
+        building = progress.add_task("preparing", total=1.0)
+        compile_engine(lambda share, _: progress.update(building, completed=share))
+        progress.remove_task(building)
+
+        engine = _Timed(Recommender(EngineSettings(repeats=repeats), seed=seed))
+        evaluation = Prequential(engine, log, facts=facts, repeats=repeats, split=first, seed=seed)
+        task = progress.add_task("learning and ranking", total=len(log))
         for done in evaluation:
-            rate = f"{done / max(engine.seconds, 1e-9):,.0f} events/s"
-            progress.update(task, completed=done, rate=rate)
+            rate = f"learning and ranking, {done / max(engine.seconds, 1e-9):,.0f} events/s"
+            progress.update(task, completed=done, description=rate)
     report = evaluation.report()
     if not report.scored:
         raise CannotEvaluate(
@@ -177,8 +191,7 @@ def _progress(notes: Console) -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
+        TaskProgressColumn(),
         TimeRemainingColumn(),
         console=notes,
         transient=True,

@@ -128,7 +128,9 @@ def test_lines_that_cannot_be_read_are_skipped_and_counted(
     rows = [*shop(), "u1,i1,teleport,1,1700000000", "only one cell"]
     result = tmp_path / "r.json"
     assert run_evaluate(csv(tmp_path / "a.csv", rows), json_path=result) == LINES_SKIPPED
-    assert "2 lines" in said(capsys)
+    text = said(capsys)
+    assert "2 lines" in text
+    assert "line 402: event: 'teleport'" in text
     assert json.loads(result.read_text())["skipped_lines"] == 2
 
 
