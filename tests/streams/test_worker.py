@@ -1,9 +1,11 @@
 """The main job on a real broker: events in, recommendations out, nothing lost."""
 
 import json
+import re
 import shutil
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -167,7 +169,7 @@ def test_sigterm_finishes_and_commits_what_is_in_hand(kafka: Kafka, worker: Work
     kafka.produce(topic, some_events(2000))
     worker.wait_for_metric("freshet_model_events", 1)
     assert worker.terminate() == 0, worker.log
-    done = kafka.committed(f"{worker.topic_prefix}app")
+    done = kafka.committed(f"{worker.topic_prefix}app", topic)
     published = kafka.consume(f"{worker.topic_prefix}recommendations")
     taken = {
         (cause.partition, cause.offset)
@@ -175,7 +177,7 @@ def test_sigterm_finishes_and_commits_what_is_in_hand(kafka: Kafka, worker: Work
         if (cause := decode_recommendation(record.value or b"").cause) is not None
     }
     assert taken
-    assert all(offset < done[topic, partition] for partition, offset in taken)
+    assert all(offset < done[partition] for partition, offset in taken)
 
 
 def test_after_kill_9_the_next_worker_goes_on_and_nobody_is_left_out(
@@ -253,12 +255,9 @@ def test_prometheus_scrapes_the_worker(kafka: Kafka, worker: Worker, tmp_path: P
 
 def _asked(log: Path, query: str) -> float:
     """What Prometheus answers; its own log tells which port it took."""
-    import re
-    import urllib.request
-
     give_up = time.monotonic() + 30
     while time.monotonic() < give_up:
-        address = re.search(r"address=(127\.0\.0\.1:\d+)", log.read_text())
+        address = re.search(r"Listening on\"? address=(127\.0\.0\.1:\d+)", log.read_text())
         if address:
             url = f"http://{address[1]}/api/v1/query?query={query}"
             try:
