@@ -119,6 +119,13 @@ class EmbeddedBroker:
     def running(self) -> bool:
         return self._guard is not None and self._guard.poll() is None
 
+    @property
+    def guard_pid(self) -> int:
+        """The process that runs Kafka and ends it with us; Kafka is its only child."""
+        if self._guard is None:
+            raise BrokerError("the embedded broker has not been started")
+        return self._guard.pid
+
     def start(self) -> None:
         """Start and wait until clients are served.
 

@@ -166,7 +166,7 @@ def test_an_agent_that_raises_ends_the_process_and_its_chunk_comes_again(
 
 @pytest.mark.broker
 def test_workers_that_join_and_leave_in_order_repeat_nothing(kafka, topic, group, start):
-    produce_numbers(kafka, topic, 4000)
+    produce_numbers(kafka, topic, 2400)
     work = {
         "behaviour": "work_a_while",
         "seconds": 0.05,
@@ -179,10 +179,10 @@ def test_workers_that_join_and_leave_in_order_repeat_nothing(kafka, topic, group
     assert len(first.owns()) == 2
     assert second.leave() == 0
     until(lambda: len(first.owns()) == 4)
-    until(lambda: committed(kafka, group, topic) == 4000, timeout_s=30)
+    until(lambda: committed(kafka, group, topic) == 2400, timeout_s=30)
 
     times = Counter(first.values() + second.values())
-    assert len(times) == 4000
+    assert len(times) == 2400
     assert max(times.values()) == 1
 
 
@@ -218,7 +218,7 @@ def test_a_killed_worker_loses_nothing(kafka, topic, group, start):
 def test_an_agent_slower_than_the_session_timeout_keeps_its_partitions(
     kafka, topic, group, start, behaviour
 ):
-    produce_numbers(kafka, topic, 40)
+    produce_numbers(kafka, topic, 40, partitions=1)
     worker = start(behaviour=behaviour, seconds=1.5 * QUICK_TO_NOTICE["broker_session_timeout"])
     until(lambda: committed(kafka, group, topic) > 0)
 
@@ -264,7 +264,8 @@ def test_an_ordinary_topic_is_refused_with_a_sentence(start):
 @pytest.mark.broker
 @pytest.mark.slow
 def test_a_broker_that_goes_away_and_comes_back_costs_nothing(tmp_path, cache_dir):
-    with EmbeddedBroker(tmp_path / "kafka", cache_dir=cache_dir) as broker:
+    quick = {"broker.session.timeout.ms": "1500", "broker.heartbeat.interval.ms": "500"}
+    with EmbeddedBroker(tmp_path / "kafka", cache_dir=cache_dir, config=quick) as broker:
         kafka = Kafka(broker.bootstrap_servers)
         kafka.create("events")
         produce_numbers(kafka, "events", 400)
