@@ -48,7 +48,9 @@ def run_worker(settings: Settings) -> int:
     try:
         worker.execute_from_commandline()
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
+        if isinstance(end.code, str):  # a sentence for the operator
+            raise
+        return end.code or 0
     finally:
         parts.engine.close()
     return 1 if parts.app.crashed else 0

@@ -1,0 +1,102 @@
+"""What a worker does when what it stands on goes away."""
+
+import json
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from kafka import Kafka
+from workers import Worker
+
+from streams.broker import EmbeddedBroker
+
+pytestmark = [pytest.mark.broker, pytest.mark.slow]
+
+
+def events(first: int, count: int) -> list[tuple[str, bytes]]:
+    return [
+        (
+            f"u{n % 20}",
+            json.dumps(
+                {"user_id": f"u{n % 20}", "item_id": f"i{n % 33}", "type": "click"}
+            ).encode(),
+        )
+        for n in range(first, first + count)
+    ]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def broker(tmp_path: Path, cache_dir: Path) -> EmbeddedBroker:
+    return EmbeddedBroker(tmp_path / "kafka", cache_dir=cache_dir, port=free_port())
+
+
+def until(status: int, worker: Worker, timeout_s: float) -> None:
+    give_up = time.monotonic() + timeout_s
+    while worker.get("/readyz")[0] != status:
+        assert worker.process.poll() is None, worker.log[-4000:]
+        assert time.monotonic() < give_up, worker.log[-4000:]
+        time.sleep(0.1)
+
+
+def test_a_worker_waits_for_a_broker_that_went_away_and_loses_nothing(
+    broker: EmbeddedBroker, cache_dir: Path, tmp_path: Path
+) -> None:
+    with broker, Worker(broker.bootstrap_servers, "", cache_dir, tmp_path) as worker:
+        kafka = Kafka(broker.bootstrap_servers)
+        kafka.produce("events", events(0, 200))
+        worker.wait_for_metric("freshet_model_events", 200)
+        broker.kill()
+        until(503, worker, timeout_s=15)
+        assert worker.get("/livez")[0] == 200
+        assert "no Kafka broker answers" in worker.get("/readyz")[1]
+        broker.start()
+        until(200, worker, timeout_s=40)
+        kafka.produce("events", events(200, 200))
+        worker.wait_for_metric("freshet_model_events", 400, timeout_s=40)
+        lists = kafka.consume("recommendations", at_least=20)
+        assert {record.key for record in lists} == {f"u{n}".encode() for n in range(20)}
+        assert worker.terminate() == 0
+
+
+def test_a_worker_started_before_its_broker_waits_for_it(
+    broker: EmbeddedBroker, cache_dir: Path, tmp_path: Path
+) -> None:
+    worker = Worker(f"127.0.0.1:{broker.port}", "", cache_dir, tmp_path)
+    worker.start()
+    try:
+        time.sleep(2)
+        with broker:
+            worker.wait_until_ready()
+            assert worker.terminate() == 0
+    finally:
+        worker.kill()
+
+
+def test_a_worker_ends_with_a_sentence_where_no_broker_comes(
+    cache_dir: Path, tmp_path: Path
+) -> None:
+    address = f"127.0.0.1:{free_port()}"
+    worker = Worker(address, "", cache_dir, tmp_path, {"FRESHET_STALL_SECONDS": "5"})
+    worker.start()
+    assert worker.process.wait(40) == 2
+    assert "freshet broker" in worker.log
+
+
+def test_a_port_that_is_taken_is_named(kafka: Kafka, cache_dir: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        environment = {"FRESHET_HTTP_PORT": port}
+        worker = Worker(kafka.bootstrap_servers, "port-", cache_dir, tmp_path, environment)
+        worker.start()
+        assert worker.process.wait(40) != 0
+        assert port in worker.log
+        assert "FRESHET_HTTP_PORT" in worker.log
