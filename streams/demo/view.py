@@ -114,7 +114,8 @@ def _header(picture: Picture, width: int) -> RenderableType:
     if picture.seconds is not None:
         clock += f" of {_clock(picture.seconds)}"
     head = Text.assemble(("Freshet demo", "bold"), f"  {clock}", style="default")
-    where = Text(f"Kafka {picture.broker}   metrics {picture.metrics_url}", style="dim")
+    between = "   " if width >= _NARROW else "\n"
+    where = Text(f"Kafka {picture.broker}{between}metrics {picture.metrics_url}", style="dim")
     hint = Text("Ctrl-C ends it", style="dim")
     if width < 100:
         return Group(head, where)

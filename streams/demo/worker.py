@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -30,6 +30,8 @@ class WorkerProcess:
               a broker or a topic do not reach it, for they may mean the real ones
     """
 
+    command: Sequence[str] = (sys.executable, "-m", "streams", "worker")
+
     def __init__(self, settings: Mapping[str, object], log_file: Path) -> None:
         self.log_file = log_file
         self._environment = {
@@ -45,7 +47,7 @@ class WorkerProcess:
         guard = [sys.executable, "-I", "-S", str(_GUARD), str(os.getpid()), str(_GRACE_S)]
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [*guard, sys.executable, "-m", "streams", "worker"],
+                [*guard, *self.command],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -103,8 +103,10 @@ class Shoppers:
         if intent != _NO_INTENT:
             utility += _SAME_KIND * (shop.kind[items] == intent)
             utility += _SAME_DEPARTMENT * (department == self._department_of_kind[intent])
-        weariness = self._weariness[shopper]
-        utility -= [weariness.get(item, 0.0) for item in items.tolist()]
+        if weariness := self._weariness[shopper]:
+            of_all = np.zeros(len(shop.appeal))
+            of_all[list(weariness)] = list(weariness.values())
+            utility -= of_all[items]
         return utility
 
     def attraction(self, shopper: int, items: Indices) -> Floats:

@@ -88,7 +88,7 @@ def test_tastes_wander_but_stay_as_varied_as_they_were(shoppers: Shoppers) -> No
     assert shoppers.department.mean(axis=0) == pytest.approx(first.mean(axis=0), abs=0.5)
 
 
-def test_drift_makes_an_old_list_worse(shop: Shop, shoppers: Shoppers) -> None:
+def test_drift_makes_an_old_list_worse(shoppers: Shoppers) -> None:
     lists = [shoppers.favourites(shopper, 6) for shopper in range(300)]
 
     def worth() -> float:

@@ -91,7 +91,7 @@ def test_without_a_list_a_freshet_shopper_sees_nothing_that_counts() -> None:
 
 
 def test_nobody_is_shown_a_shelf_before_their_first_act() -> None:
-    simulation, acts = play(20, answer=oracle)
+    _, acts = play(20, answer=oracle)
     seen: set[str] = set()
     for act in acts:
         if act.user_id not in seen:
