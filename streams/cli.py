@@ -279,6 +279,71 @@ def evaluate(
     )
 
 
+OriginalTopic = Annotated[
+    str | None, typer.Option("--topic", help="Only what came from this topic, such as events.")
+]
+WhyRejected = Annotated[
+    str | None, typer.Option("--reason", help="Only what was rejected so, such as not_json.")
+]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Only since then: 30m, 2h, 7d ago, or 2026-01-01T00:00:00Z."),
+]
+
+
+@dead_letters_app.command(name="list")
+def list_(
+    topic: OriginalTopic = None,
+    reason: WhyRejected = None,
+    since: Since = None,
+    limit: Annotated[int | None, typer.Option(help="The newest so many.", min=1)] = None,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Write lines of JSON, to repair and replay.")
+    ] = False,
+    servers: Servers = None,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """Show the records that could not be taken, why, and what to send instead."""
+    from streams.dead_letters import Selection, instant_since, run_list
+
+    settings = _settings(config, assign, servers)
+    chosen = Selection(topic, reason, instant_since(since), limit)
+    raise typer.Exit(run_list(settings, chosen, as_lines=json_, out=out))
+
+
+@dead_letters_app.command(name="replay")
+def replay_(
+    topic: OriginalTopic = None,
+    reason: WhyRejected = None,
+    since: Since = None,
+    limit: Annotated[int | None, typer.Option(help="The newest so many.", min=1)] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Lines of `list --json`, repaired; - for stdin.", dir_okay=False),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be.")] = False,
+    servers: Servers = None,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """Put records back on the topic they came from, as they were or repaired.
+
+    For example: [bold]dead-letters list --json > bad.jsonl[/bold], repair the values in bad.jsonl,
+    then [bold]dead-letters replay --file bad.jsonl[/bold].
+    """
+    from streams.dead_letters import Selection, instant_since, run_replay
+
+    settings = _settings(config, assign, servers)
+    chosen = Selection(topic, reason, instant_since(since), limit)
+    if (file is not None) + everything + (chosen != Selection()) != 1:
+        raise typer.BadParameter(
+            "say which: some by --topic, --reason, --since and --limit, or --all, or a --file"
+        )
+    raise typer.Exit(run_replay(settings, chosen, file=file, dry_run=dry_run, out=out))
+
+
 @app.command()
 def doctor(
     servers: Servers = None, config: Config = None, assign: Assignments = None, json_: Json = False
@@ -349,7 +414,7 @@ def setup(
 
     settings = _settings(config, assign, None)
     compile_ = _use_compiled(settings)
-    stages = {"engine": compile_}
+    stages: dict[str, Callable[[Callable[[float, str], None]], object]] = {"engine": compile_}
     if broker:
         stages["Apache Kafka"] = lambda report: fetch_jars(settings.cache_dir, report)
     columns = (TextColumn("{task.fields[stage]:<14}"), BarColumn(), TimeElapsedColumn())

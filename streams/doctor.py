@@ -6,8 +6,9 @@ import asyncio
 import os
 import platform
 import sys
+import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -88,12 +89,17 @@ def _compiled() -> Finding:
     return Finding("machine code", "warning", "not built yet; `freshet setup` builds it ahead")
 
 
-def _asked(what: str, ask: Callable[[], object]) -> Finding:
+def _asked(what: str, ask: Callable[[], Coroutine[None, None, Finding]]) -> Finding:
     """A finding that needs the broker; whatever goes wrong there is the finding."""
     try:
-        return asyncio.run(asyncio.wait_for(ask(), 15))  # type: ignore[arg-type,return-value]
+        return asyncio.run(_within(15, ask()))
     except (TimeoutError, OSError, KafkaError, TopicError) as error:
         return Finding(what, "fault", str(error) or type(error).__name__)
+
+
+async def _within(seconds: float, asked: Coroutine[None, None, Finding]) -> Finding:
+    async with asyncio.timeout(seconds):
+        return await asked
 
 
 async def _broker(settings: Settings) -> Finding:
