@@ -57,9 +57,11 @@ class Traffic:
         try:
             await self._consumer.start()
             self._consumer.assign(
-                TopicPartition(topic, partition)
-                for topic in (self._lists, self._dead)
-                for partition in range(self._settings.partitions)
+                [
+                    TopicPartition(topic, partition)
+                    for topic in (self._lists, self._dead)
+                    for partition in range(self._settings.partitions)
+                ]
             )
         except BaseException:
             await self._close()
