@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import heapq
 import sys
+import time
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -36,10 +37,11 @@ from schemas.dead_letter import (
     parse_headers,
 )
 from schemas.limits import MAX_REJECTION_CHARS
-from schemas.rejection import RejectReason
+from schemas.rejection import Rejected, RejectReason
+from schemas.timestamps import instant
 from streams.kafka import client_options
 from streams.publisher import Outgoing, Publisher
-from streams.settings import Settings
+from streams.settings import Settings, SettingsError
 from streams.topics import MAX_CARRIED_BYTES
 
 #: A record rejected this often is not put back again: repeating does not cure it.
@@ -121,6 +123,29 @@ class Selection:
     reason: str | None = None
     since_ms: int | None = None
     limit: int | None = None
+
+
+def instant_since(text: str | None) -> int | None:
+    """Milliseconds since 1970 of `30m`, `2h`, `7d` (ago) or an RFC 3339 instant.
+
+    Raises:
+        SettingsError: the text is neither.
+    """
+    if text is None:
+        return None
+    seconds = _UNITS.get(text[-1:])
+    try:
+        if seconds is not None and text[:-1].isdecimal():
+            return max(0, int((time.time() - int(text[:-1]) * seconds) * 1000))
+        return instant(text)
+    except Rejected:
+        raise SettingsError(
+            f"--since {text}: write how long ago, such as 30m, 2h or 7d, or an instant such as "
+            "2026-01-01T00:00:00Z."
+        ) from None
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 
 
 async def letters(settings: Settings, selection: Selection) -> AsyncIterator[Letter]:
