@@ -54,6 +54,7 @@ _INPUTS = ("events", "items", "requests", "erasures")
 _READ_RECORDS = 500
 _REPLAY_RECORDS = 500
 _SHOWN_CHARS = 60
+_ASSIGNED_SECONDS = 30
 
 DONE, SOME_REFUSED, NOT_DONE = 0, 1, 2
 
@@ -177,8 +178,7 @@ async def _read(settings: Settings, selection: Selection) -> AsyncIterator[Lette
     try:
         if topic not in await consumer.topics():
             return
-        places = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic))]
-        consumer.assign(places)
+        places = await _all_partitions(consumer, topic)
         ends = await consumer.end_offsets(places)
         starts = await consumer.beginning_offsets(places)
         if selection.since_ms is not None:
@@ -197,6 +197,15 @@ async def _read(settings: Settings, selection: Selection) -> AsyncIterator[Lette
             behind = {tp for tp in behind if await consumer.position(tp) < ends[tp]}
     finally:
         await consumer.stop()
+
+
+async def _all_partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    # Without a group, a consumer is assigned all partitions, a moment after it subscribes.
+    consumer.subscribe([topic])
+    async with asyncio.timeout(_ASSIGNED_SECONDS):
+        while not consumer.assignment():
+            await asyncio.sleep(0.01)
+    return sorted(consumer.assignment())
 
 
 def _letter(record: ConsumerRecord) -> Letter | None:
@@ -275,7 +284,7 @@ def _raw(content: Content) -> bytes | None:
     if isinstance(content, str):
         return content.encode()
     if content.keys() == {"base64"}:
-        return b64decode(content["base64"], validate=True)
+        return b64decode(str(content["base64"]), validate=True)
     return msgspec.json.encode(content)
 
 
