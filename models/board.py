@@ -1,0 +1,126 @@
+"""The working table of one ranking: every item that a source mentions gets a line.
+
+Nothing here is learned; it is scratch, kept to be used again. A line is found by its item in one
+look-up, and lines lie densely one after another, so that scores of some thousand items stay in the
+processor's cache however large the catalogue is.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evidence import COLUMNS
+from models.jit import inlined
+
+LINES = 16_384
+"""Most items that may be mentioned in one ranking."""
+
+CANDIDATES = 1_024
+"""Most items that are ranked."""
+
+SHORTLIST = 60
+"""Items that each of the accumulated scores puts forward."""
+
+#: Columns of `tally` beyond the six scores (`evidence.SYMMETRIC` … `evidence.NEIGHBOURS`).
+LINKS, BEST, BEST_FORWARD, NORM = 6, 7, 8, 9
+TALLY = 12
+
+MASKED = np.int32(-1)
+
+
+class Board(NamedTuple):
+    """mark: int32 [items, 2], (ranking number, line or MASKED) of each item.
+
+    number: int64 [2]: the ranking's number; lines in use.
+    item: int32 [LINES]. tally: float32 [LINES, TALLY], accumulated scores. chosen: int32 [LINES],
+    1 + the line's place among the candidates, or 0. candidate: int32 [CANDIDATES], lines.
+    best: float32 [6], the highest of each score. heap_value, heap_line: [6, SHORTLIST].
+    evidence: float32 [COLUMNS, CANDIDATES]. score, chance: float32 [CANDIDATES], the ranker's.
+    similarity, via, anchor, visitor: of users met on the way (`sources.neighbours`).
+    """
+
+    mark: NDArray[np.int32]
+    number: NDArray[np.int64]
+    item: NDArray[np.int32]
+    tally: NDArray[np.float32]
+    chosen: NDArray[np.int32]
+    candidate: NDArray[np.int32]
+    best: NDArray[np.float32]
+    heap_value: NDArray[np.float32]
+    heap_line: NDArray[np.int32]
+    evidence: NDArray[np.float32]
+    score: NDArray[np.float32]
+    chance: NDArray[np.float32]
+    hidden: NDArray[np.float32]
+    user_mark: NDArray[np.int32]
+    similarity: NDArray[np.float32]
+    visitor: NDArray[np.int32]
+    anchor: NDArray[np.int32]
+    anchor_item: NDArray[np.int32]
+
+
+def new_board(items: int, users: int, hidden: int, visitors: int) -> Board:
+    """Scratch for this many items and users."""
+    return Board(
+        mark=np.zeros((items, 2), np.int32),
+        number=np.zeros(2, np.int64),
+        item=np.zeros(LINES, np.int32),
+        tally=np.zeros((LINES, TALLY), np.float32),
+        chosen=np.zeros(LINES, np.int32),
+        candidate=np.zeros(CANDIDATES, np.int32),
+        best=np.zeros(6, np.float32),
+        heap_value=np.zeros((6, SHORTLIST), np.float32),
+        heap_line=np.zeros((6, SHORTLIST), np.int32),
+        evidence=np.zeros((COLUMNS, CANDIDATES), np.float32),
+        score=np.zeros(CANDIDATES, np.float32),
+        chance=np.zeros(CANDIDATES, np.float32),
+        hidden=np.zeros((hidden, CANDIDATES), np.float32),
+        user_mark=np.zeros((users, 2), np.int32),
+        similarity=np.zeros(visitors, np.float32),
+        visitor=np.zeros(visitors, np.int32),
+        anchor=np.zeros(visitors, np.int32),
+        anchor_item=np.zeros(visitors, np.int32),
+    )
+
+
+@inlined
+def mask(board, item):  # type: ignore[no-untyped-def]
+    """Keep an item out of this ranking; to be said before a source mentions it."""
+    board.mark[item, 0] = board.number[0]
+    board.mark[item, 1] = MASKED
+
+
+@inlined
+def line_of(board, item, norm):  # type: ignore[no-untyped-def]
+    """The item's line, a new one of zeros if need be; -1 where it must not be recommended.
+
+    norm: float32 by item, 1/√(popularity + 1), and 0 for what is not to be had.
+    """
+    if board.mark[item, 0] == board.number[0]:
+        line = board.mark[item, 1]
+    else:
+        board.mark[item, 0] = board.number[0]
+        line = MASKED
+        if norm[item] > 0 and board.number[1] < LINES:
+            line = np.int32(board.number[1])
+            board.number[1] += 1
+            board.item[line] = item
+            board.chosen[line] = 0
+            for c in range(NORM):
+                board.tally[line, c] = 0
+            board.tally[line, NORM] = norm[item]
+        board.mark[item, 1] = line
+    return line
+
+
+@inlined
+def choose(board, line, chosen):  # type: ignore[no-untyped-def]
+    """Make a line a candidate; returns the number of candidates now."""
+    if board.chosen[line] == 0 and chosen < CANDIDATES:
+        board.candidate[chosen] = line
+        chosen += 1
+        board.chosen[line] = chosen
+    return chosen

@@ -1,0 +1,65 @@
+"""What users did, as columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Kind(IntEnum):
+    """What a user did with an item, in the order of `schemas.EventType`.
+
+    VIEW to LIKE are positives, from shallow to deep; DISLIKE and DISMISS keep an item away from
+    this user for good; IMPRESSION (the item was merely shown) is no act at all.
+    """
+
+    VIEW = 0
+    CLICK = 1
+    ADD_TO_CART = 2
+    PURCHASE = 3
+    RATING = 4
+    LIKE = 5
+    DISLIKE = 6
+    DISMISS = 7
+    IMPRESSION = 8
+
+
+@dataclass(slots=True)
+class Interactions:
+    """One chunk of events in log order.
+
+    users, items: identifiers. kinds: int8, see `Kind`. values: float32, NaN where absent.
+    times: float64, seconds since epoch; they may regress.
+    """
+
+    users: list[str]
+    items: list[str]
+    kinds: NDArray[np.int8]
+    values: NDArray[np.float32]
+    times: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        n = len(self.users)
+        columns = (self.items, self.kinds, self.values, self.times)
+        if any(len(column) != n for column in columns):
+            raise ValueError(f"columns differ in length: {[n, *map(len, columns)]}")
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, str, Kind, float | None, float]]) -> Interactions:
+        """From rows of (user, item, kind, value, seconds since epoch)."""
+        rows = list(rows)
+        return cls(
+            users=[row[0] for row in rows],
+            items=[row[1] for row in rows],
+            kinds=np.array([row[2] for row in rows], np.int8),
+            values=np.array([math.nan if row[3] is None else row[3] for row in rows], np.float32),
+            times=np.array([row[4] for row in rows], np.float64),
+        )

@@ -1,0 +1,64 @@
+"""How kernels are compiled: by numba, once, into a cache that knows every file they came from.
+
+numba reloads a cached function when its own file is unchanged, even if a function it calls in
+another file has changed since. So the cache lies in a folder named after a digest of everything
+that shapes the machine code: all of `models`, numba, llvmlite, Python and the processor.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import llvmlite.binding
+import numba
+
+PACKAGE = Path(__file__).parent
+
+#: Every kernel, so that a test can see whether one was compiled anew while events were processed.
+kernels: list[Any] = []
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile at first use; releases the interpreter's lock; no bounds checks, fast arithmetic."""
+    compiled = numba.njit(
+        cache=True, fastmath=True, nogil=True, boundscheck=False, error_model="numpy"
+    )(function)
+    kernels.append(compiled)
+    return compiled
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """A small function that is compiled into each of its callers."""
+    return numba.njit(inline="always", fastmath=True, error_model="numpy")(function)
+
+
+def digest() -> str:
+    """A name for the machine code that these sources give on this machine."""
+    found = hashlib.sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        found.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+    cpu = llvmlite.binding.get_host_cpu_name()
+    for part in (numba.__version__, llvmlite.__version__, platform.python_version(), cpu):
+        found.update(part.encode() + b"\0")
+    return found.hexdigest()[:16]
+
+
+def use_folder(folder: Path) -> None:
+    """Keep machine code below `folder` from now on, for kernels already imported too."""
+    path = folder / f"kernels-{digest()}"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a read-only place: compile in memory, each time
+        return
+    numba.config.CACHE_DIR = str(path)
+    for dispatcher in kernels:
+        dispatcher.enable_caching()
+
+
+if not numba.config.CACHE_DIR:
+    use_folder(PACKAGE / "__pycache__")

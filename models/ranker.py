@@ -1,0 +1,332 @@
+"""The ranker: weighs the sources' evidence, and learns how from every event.
+
+For a candidate with (normalised) evidence x, in the context c of this user and moment,
+
+    score = (W c + w_user) · x  +  w₂ · relu(W₁ x + V c + b)  +  b_item  +  q · r_item
+
+    W c      linear weights that depend on the context      w_user   this user's deviations
+    relu …   a small neural network of HIDDEN units         b_item   what the item is worth to all
+    q        Σ_k 0.8^k · into(a_k) over the user's last 10 items: a low-rank term, learned for
+             ranking, where the embeddings are learned for finding
+
+and  p = softmax(score)  over the candidates. One step of cross-entropy per event, the item that
+was really taken next being the right one: Adam (Kingma & Ba 2015) on the shared weights, Adagrad
+on those of a user or an item. Candidates with p below RARE enter the gradient by unbiased
+sampling: with probability p/RARE, and then as if p were RARE.
+
+Evidence is brought to mean 0 and variance 1 by running statistics, and clipped to ±4, so that no
+step size has to be tuned to a stream.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evidence import (
+    COLUMNS,
+    FORWARD,
+    NEXT,
+    NEIGHBOURS,
+    RELATIVE,
+    SYMMETRIC,
+    TREND,
+    TRENDS,
+)
+from models.jit import kernel
+from models.numeric import F, exp, log, uniform
+from models.user import AGE, ITEM, POPULARITY
+
+HIDDEN = 32
+CONTEXT = 16
+RANK = 16
+
+RATE = 3e-4
+USER_RATE, ITEM_RATE, RANK_RATE = F(0.02), F(0.02), F(0.1)
+USER_DECAY = F(0.999)
+RARE = F(0.01)
+CLIP = F(4)
+
+WALK, WALK_DECAY = 10, 0.8
+
+# Where the shared weights lie in `theta`.
+_V = HIDDEN * COLUMNS
+_B = _V + HIDDEN * CONTEXT
+_W2 = _B + HIDDEN
+_W = _W2 + HIDDEN
+_END = _W + COLUMNS * CONTEXT
+
+#: Columns of `scalar`.
+BIAS, SQUARES_BIAS, SQUARES_IN, SQUARES_OUT = 0, 1, 2, 3
+
+
+class Ranker(NamedTuple):
+    """theta, momentum, squares, gradient: float32, the shared weights and Adam's memory of them.
+
+    steps: int64 [1]. mean, variance: float64 [COLUMNS], of the evidence. deviation: float32
+    [users, COLUMNS]; deviation_squares: float32 [users]. into, out: float32 [slots, RANK] and
+    scalar: float32 [slots, 4], by the items' slots (`sources.embeddings`).
+    context, weight, query, pull: scratch.
+    """
+
+    theta: NDArray[np.float32]
+    momentum: NDArray[np.float32]
+    squares: NDArray[np.float32]
+    gradient: NDArray[np.float32]
+    steps: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    deviation: NDArray[np.float32]
+    deviation_squares: NDArray[np.float32]
+    into: NDArray[np.float32]
+    out: NDArray[np.float32]
+    scalar: NDArray[np.float32]
+    context: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    query: NDArray[np.float32]
+
+
+def new_ranker(users: int, slots: int, random: np.random.Generator) -> Ranker:
+    """Sensible before the first event: it follows co-visitation, and trends where there is none."""
+    theta = np.zeros(_END, np.float32)
+    theta[:_V] = random.normal(0, COLUMNS**-0.5, _V)
+    linear = theta[_W:].reshape(COLUMNS, CONTEXT)
+    linear[[RELATIVE + SYMMETRIC, RELATIVE + FORWARD], 0] = 0.4
+    linear[[RELATIVE + NEXT, RELATIVE + NEIGHBOURS], 0] = 0.2
+    linear[TREND, 0] = 0.2
+    linear[TREND + 1 : TREND + TRENDS, 0] = 0.1
+    return Ranker(
+        theta=theta,
+        momentum=np.zeros(_END, np.float32),
+        squares=np.zeros(_END, np.float32),
+        gradient=np.zeros(_END, np.float32),
+        steps=np.zeros(1, np.int64),
+        mean=np.zeros(COLUMNS),
+        variance=np.ones(COLUMNS),
+        deviation=np.zeros((users, COLUMNS), np.float32),
+        deviation_squares=np.ones(users, np.float32),
+        into=np.zeros((slots, RANK), np.float32),
+        out=np.zeros((slots, RANK), np.float32),
+        scalar=np.zeros((slots, 4), np.float32),
+        context=np.zeros(CONTEXT, np.float32),
+        weight=np.zeros(COLUMNS, np.float32),
+        query=np.zeros(RANK, np.float32),
+    )
+
+
+@kernel
+def give(state, slot, random):  # type: ignore[no-untyped-def]
+    """Vectors of its own for an item: uniform, of the variance 0.01/RANK."""
+    wide = 0.2 * np.sqrt(3.0 / RANK)
+    for f in range(RANK):
+        state.into[slot, f] = F((uniform(random) - 0.5) * wide)
+        state.out[slot, f] = F((uniform(random) - 0.5) * wide)
+    state.scalar[slot, BIAS] = F(0)
+    state.scalar[slot, SQUARES_BIAS] = F(1)
+    state.scalar[slot, SQUARES_IN] = F(0.01)
+    state.scalar[slot, SQUARES_OUT] = F(0.01)
+
+
+@kernel
+def set_context(state, users, user, second, best, lines, met, repeats):  # type: ignore[no-untyped-def]
+    """The context c: history, pause, strength of the evidence, habits."""
+    history = users.history
+    n = history.size[user]
+    pause = F(-1)
+    if n > 0:
+        from_last = second - history.words[history.start[user] + n - 1, 1]
+        pause = F(max(0, from_last))
+    c = state.context
+    c[0] = 1
+    c[1] = log(F(1.0 + n)) / F(3)
+    c[2] = F(n == 0)
+    c[3] = F(n < 5)
+    c[4] = log(F(1) + pause) / F(8) if n > 0 else F(0)
+    c[5] = F(n > 0 and pause < 1_800)
+    c[6] = F(pause > 86_400)
+    c[7] = max(F(-1), log(best[SYMMETRIC] + F(1e-3)) / F(4))
+    c[8] = max(F(-1), log(best[NEXT] + F(1e-3)) / F(4))
+    c[9] = log(F(1.0 + lines)) / F(6)
+    c[10] = log(F(1.0 + met)) / F(5)
+    c[11] = users.habit[user, POPULARITY] / F(5)
+    c[12] = F(n == 1)
+    c[13] = users.habit[user, AGE] / F(20)
+    c[14] = F(repeats)
+
+
+@kernel
+def observe(state, evidence, chosen):  # type: ignore[no-untyped-def]
+    """Running mean and variance of the evidence, from every 37th candidate."""
+    rate = 0.2 * max(1e-4, 1.0 / (1.0 + state.steps[0] / 4))
+    for f in range(COLUMNS):
+        for x in range(0, chosen, 37):
+            difference = evidence[f, x] - state.mean[f]
+            state.mean[f] += rate * difference
+            state.variance[f] += rate * (difference * difference - state.variance[f])
+
+
+@kernel
+def normalise(state, evidence, chosen):  # type: ignore[no-untyped-def]
+    """Evidence to mean 0, variance 1, within ±CLIP; in place."""
+    for f in range(COLUMNS):
+        mean = F(state.mean[f])
+        scale = F(1.0 / np.sqrt(state.variance[f] + 1e-4))
+        row = evidence[f]
+        for x in range(chosen):
+            row[x] = min(max((row[x] - mean) * scale, -CLIP), CLIP)
+
+
+@kernel
+def ask(state, history, user, slot, board, chosen):  # type: ignore[no-untyped-def]
+    """Score the candidates from the board's normalised evidence."""
+    theta, context, weight, query = state.theta, state.context, state.weight, state.query
+    evidence, score = board.evidence, board.score
+    for f in range(COLUMNS):
+        z = state.deviation[user, f]
+        for c in range(CONTEXT):
+            z += theta[_W + f * CONTEXT + c] * context[c]
+        weight[f] = z
+    for f in range(RANK):
+        query[f] = F(0)
+    newest = history.start[user] + history.size[user] - 1
+    fade = F(1)
+    for back in range(min(history.size[user], WALK)):
+        item = history.words[newest - back, ITEM]
+        if item >= 0:
+            s = slot[item]
+            for f in range(RANK):
+                query[f] += fade * state.into[s, f]
+        fade *= F(WALK_DECAY)
+    for x in range(chosen):
+        s = slot[board.item[board.candidate[x]]]
+        z = state.scalar[s, BIAS]
+        for f in range(RANK):
+            z += query[f] * state.out[s, f]
+        score[x] = z
+    for f in range(COLUMNS):
+        w, row = weight[f], evidence[f]
+        for x in range(chosen):
+            score[x] += w * row[x]
+    for h in range(HIDDEN):
+        z = theta[_B + h]
+        for c in range(CONTEXT):
+            z += theta[_V + h * CONTEXT + c] * context[c]
+        units = board.hidden[h]
+        for x in range(chosen):
+            units[x] = z
+        for f in range(0, COLUMNS, 4):
+            at = h * COLUMNS + f
+            w0, w1, w2, w3 = theta[at], theta[at + 1], theta[at + 2], theta[at + 3]
+            r0, r1, r2, r3 = evidence[f], evidence[f + 1], evidence[f + 2], evidence[f + 3]
+            for x in range(chosen):
+                units[x] += w0 * r0[x] + w1 * r1[x] + w2 * r2[x] + w3 * r3[x]
+        w = theta[_W2 + h]
+        for x in range(chosen):
+            units[x] = max(units[x], F(0))
+            score[x] += w * units[x]
+
+
+@kernel
+def tell(state, history, user, slot, board, chosen, right, random):  # type: ignore[no-untyped-def]
+    """One step towards the candidate that was taken; after `ask` on the same board."""
+    theta, context, gradient = state.theta, state.context, state.gradient
+    evidence, score, chance = board.evidence, board.score, board.chance
+    highest = score[0]
+    for x in range(chosen):
+        highest = max(highest, score[x])
+    total = F(0)
+    for x in range(chosen):
+        chance[x] = exp(score[x] - highest)
+        total += chance[x]
+    for k in range(_END):
+        gradient[k] = F(0)
+    length = F(0)
+    for f in range(RANK):
+        length += state.query[f] * state.query[f]
+    length /= F(RANK)
+    linear = np.zeros(COLUMNS, np.float32)
+    column = np.empty(COLUMNS, np.float32)
+    back = np.zeros(HIDDEN, np.float32)
+    pull = np.zeros(RANK, np.float32)
+
+    for x in range(chosen):
+        g = chance[x] / total
+        if x == right:
+            g -= F(1)
+        elif g < RARE:
+            if uniform(random) * RARE > g:
+                continue
+            g = RARE
+        for f in range(COLUMNS):
+            column[f] = evidence[f, x]
+            linear[f] += g * column[f]
+        s = slot[board.item[board.candidate[x]]]
+        if s > 0:
+            state.scalar[s, SQUARES_BIAS] += g * g
+            state.scalar[s, BIAS] -= ITEM_RATE * g / np.sqrt(state.scalar[s, SQUARES_BIAS])
+            state.scalar[s, SQUARES_OUT] += g * g * length
+            step = RANK_RATE * g / np.sqrt(state.scalar[s, SQUARES_OUT])
+            for f in range(RANK):
+                pull[f] += g * state.out[s, f]
+                state.out[s, f] -= step * state.query[f]
+        for h in range(HIDDEN):
+            unit = board.hidden[h, x]
+            if unit > 0:
+                gradient[_W2 + h] += g * unit
+                z = g * theta[_W2 + h]
+                back[h] += z
+                for f in range(COLUMNS):
+                    gradient[h * COLUMNS + f] += z * column[f]
+    for h in range(HIDDEN):
+        gradient[_B + h] = back[h]
+        for c in range(CONTEXT):
+            gradient[_V + h * CONTEXT + c] = back[h] * context[c]
+    for f in range(COLUMNS):
+        for c in range(CONTEXT):
+            gradient[_W + f * CONTEXT + c] = linear[f] * context[c]
+    _adam(state)
+
+    z = F(0)
+    for f in range(COLUMNS):
+        z += linear[f] * linear[f]
+    state.deviation_squares[user] += z / F(COLUMNS)
+    step = USER_RATE / np.sqrt(state.deviation_squares[user])
+    for f in range(COLUMNS):
+        state.deviation[user, f] = USER_DECAY * state.deviation[user, f] - step * linear[f]
+    z = F(0)
+    for f in range(RANK):
+        z += pull[f] * pull[f]
+    z /= F(RANK)
+    newest = history.start[user] + history.size[user] - 1
+    fade = F(1)
+    for ago in range(min(history.size[user], WALK)):
+        item = history.words[newest - ago, ITEM]
+        s = slot[item] if item >= 0 else 0
+        if s > 0:
+            state.scalar[s, SQUARES_IN] += fade * fade * z
+            step = fade * RANK_RATE / np.sqrt(state.scalar[s, SQUARES_IN])
+            for f in range(RANK):
+                state.into[s, f] -= step * pull[f]
+        fade *= F(WALK_DECAY)
+
+
+@kernel
+def _adam(state):  # type: ignore[no-untyped-def]
+    state.steps[0] += 1
+    k = min(state.steps[0], 100_000)
+    step = F(RATE * np.sqrt(1 - 0.999**k) / (1 - 0.9**k))
+    theta, momentum, squares, gradient = (
+        state.theta,
+        state.momentum,
+        state.squares,
+        state.gradient,
+    )
+    for i in range(_END):
+        g = gradient[i]
+        m = F(0.9) * momentum[i] + F(0.1) * g
+        v = F(0.999) * squares[i] + F(0.001) * g * g
+        momentum[i] = m
+        squares[i] = v
+        theta[i] -= step * m / (np.sqrt(v) + F(1e-6))

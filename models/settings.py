@@ -1,0 +1,61 @@
+"""What can be set about the engine. Nothing here needs tuning to a stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Settings of the engine; each field's meaning stands in its metadata, under `doc`."""
+
+    repeats: Literal["learn", "yes", "no"] = _setting(
+        "learn",
+        "Whether a user's own items may be recommended again: `yes`, `no`, or `learn` it from how "
+        "often people of this stream return to an item.",
+    )
+    reasons: bool = _setting(True, "Say why each item is recommended.")
+    practice: float = _setting(
+        0.25,
+        "Share of events on which the ranker is first asked and then told (0 to 1): more learns "
+        "faster and measures live quality on more events, less costs less.",
+    )
+    influence: float = _setting(
+        0.02,
+        "Share of recent events up to which one user's events count in full (0 to 1; 1 is no "
+        "limit): beyond it they count less, so that nobody can buy a trend.",
+    )
+    deepening: float = _setting(
+        0.5,
+        "What it adds to an item's popularity when a user's interaction with it deepens within a "
+        "session (a click after a view, a purchase after a click); a first act adds 1.",
+    )
+    max_users: int = _setting(
+        2_000_000, "Users kept; beyond it those who have been away longest are forgotten."
+    )
+    max_items: int = _setting(
+        2_000_000, "Items kept; beyond it those that nobody has taken for longest are forgotten."
+    )
+    max_history: int = _setting(
+        4_096, "Events kept of one user, the newest; older ones are forgotten."
+    )
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("practice", 0.0, 1.0),
+            ("influence", 1e-6, 1.0),
+            ("deepening", 0.0, 100.0),
+            ("max_users", 16, 2**31 - 2),
+            ("max_items", 16, 2**31 - 2),
+            ("max_history", 64, 2**20),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(f"{name} must be {low} to {high}, not {value}")
+        if self.repeats not in ("learn", "yes", "no"):
+            raise ValueError(f"repeats must be learn, yes or no, not {self.repeats!r}")

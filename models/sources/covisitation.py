@@ -1,0 +1,176 @@
+"""Co-visitation: what people took together.
+
+State: for every item a bounded row of neighbours with three weights. When a user takes item i with
+the items a₀ (newest), a₁, … before it, each pair (a_q, i) gains
+
+    symmetric  s += w/√(1+q)          in both rows
+    forward    f += w/√(1+q)          in the row of a_q only, q < 5: i came *after* a_q
+    session    b += w/√(1+q) · 1/(1+Δt/30 min)    in both rows: taken in one go
+
+Scores of a candidate j for a user with the history a₀, a₁, …, with N(x) = number of events of x:
+
+    score(j) = Σ_q  decay^q · weight(a_q, j) / √N(a_q) / √(N(j)+1)
+
+    SYMMETRIC  0.8^q over 10 items of s      LONG     0.95^q over 30 items of s
+    FORWARD    0.8^q over 10 items of f      NEXT     a₀ alone, of f
+    SESSION    0.8^q over 10 items of b
+
+Rows grow with use up to WIDEST. Heavy entries move towards the front; in a full row a newcomer
+replaces the lightest of 8 entries sampled from the back half, or else makes that one lighter, so
+that what is no longer seen gives way (after Metwally et al. 2005, space-saving).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.board import BEST, BEST_FORWARD, LINKS, line_of
+from models.evidence import FORWARD, LONG, NEXT, SESSION, SYMMETRIC
+from models.jit import kernel
+from models.lists import Lists, grow, new_lists
+from models.numeric import F
+from models.user import ITEM, TIME
+from models.user import SESSION as SESSION_SECONDS
+
+WIDEST = 512
+"""Most neighbours of an item."""
+
+PAIRED, PAIRED_FORWARD = 10, 5
+"""How many earlier items an event is paired with."""
+
+SHORT_WALK, LONG_WALK = 10, 30
+SHORT_DECAY, LONG_DECAY = 0.8, 0.95
+
+FIRST_READ, READ_DECAY, LEAST_READ = 400.0, 0.9, 40
+"""Entries read of the newest item's row; by how much fewer for each older one; the fewest."""
+
+PLACES_PER_EVENT = PAIRED * 4 * WIDEST
+"""Places that one event may take from the block, at most."""
+
+NEIGHBOUR, WEIGHT, AHEAD, TOGETHER = 0, 1, 2, 3
+"""Words of a row's entry: the neighbour's number, and s, f, b as float32."""
+
+
+class Covisitation(NamedTuple):
+    """rows: by item, entries of 16 bytes. weights: float32, the same memory as `rows.words`.
+
+    count: float32, events of each item. norm: float32, 1/√(count+1); 0 where it is not to be had.
+    """
+
+    rows: Lists
+    weights: NDArray[np.float32]
+    count: NDArray[np.float32]
+    norm: NDArray[np.float32]
+
+
+def new_covisitation(items: int) -> Covisitation:
+    """Nothing was ever taken together."""
+    rows = new_lists(items, 4)
+    return Covisitation(
+        rows, rows.words.view(np.float32), np.zeros(items, np.float32), np.ones(items, np.float32)
+    )
+
+
+@kernel
+def _pair(state, item, other, together, ahead, session, salt):  # type: ignore[no-untyped-def]
+    """Add to one entry of one row."""
+    rows, weights = state.rows, state.weights
+    words = rows.words
+    at, size = rows.start[item], np.int64(rows.size[item])
+    for x in range(at, at + size):
+        if words[x, NEIGHBOUR] == other:
+            weights[x, WEIGHT] += together
+            weights[x, AHEAD] += ahead
+            weights[x, TOGETHER] += session
+            y = at + ((x - at) >> 1)
+            if weights[x, WEIGHT] > weights[y, WEIGHT]:
+                for c in range(4):
+                    word = words[x, c]
+                    words[x, c] = words[y, c]
+                    words[y, c] = word
+            return
+    if size == rows.room[item]:
+        if size < WIDEST:
+            grow(rows, item)
+            at = rows.start[item]
+        else:
+            half = size // 2
+            lightest = at + half
+            for k in range(8):
+                x = at + half + (salt + k * 13) % (size - half)
+                if weights[x, WEIGHT] < weights[lightest, WEIGHT]:
+                    lightest = x
+            if weights[lightest, WEIGHT] > together * F(2):
+                for c in range(WEIGHT, TOGETHER + 1):
+                    weights[lightest, c] *= F(0.9)
+            else:
+                words[lightest, NEIGHBOUR] = other
+                weights[lightest, WEIGHT] = together
+                weights[lightest, AHEAD] = ahead
+                weights[lightest, TOGETHER] = session
+            return
+    x = at + size
+    words[x, NEIGHBOUR] = other
+    weights[x, WEIGHT] = together
+    weights[x, AHEAD] = ahead
+    weights[x, TOGETHER] = session
+    rows.size[item] = size + 1
+
+
+@kernel
+def learn(state, history, user, item, second, weight, event):  # type: ignore[no-untyped-def]
+    """One event, before it enters the user's history."""
+    at = history.start[user]
+    newest = at + history.size[user] - 1
+    salt = event * 7
+    for back in range(min(history.size[user], PAIRED)):
+        other = history.words[newest - back, ITEM]
+        if other < 0:
+            continue
+        together = weight * F(1.0 / np.sqrt(1.0 + back))
+        gap = max(0, second - history.words[newest - back, TIME])
+        session = together * F(1.0 / (1.0 + gap / SESSION_SECONDS))
+        ahead = together if back < PAIRED_FORWARD else F(0)
+        _pair(state, other, item, together, ahead, session, salt + item)
+        if other != item:
+            _pair(state, item, other, together, F(0), session, salt + other)
+    state.count[item] += weight
+    if state.norm[item] > 0:
+        state.norm[item] = F(1.0) / np.sqrt(state.count[item] + F(1.0))
+
+
+@kernel
+def propose(state, history, user, board):  # type: ignore[no-untyped-def]
+    """Walk the rows of the user's newest items and add up every neighbour's scores."""
+    at = history.start[user]
+    newest = at + history.size[user] - 1
+    words, weights, norm, tally = state.rows.words, state.weights, state.norm, board.tally
+    short, long, read = F(1.0), F(1.0), FIRST_READ
+    for back in range(min(history.size[user], LONG_WALK)):
+        item = history.words[newest - back, ITEM]
+        if item >= 0 and state.rows.size[item] > 0:
+            start = state.rows.start[item]
+            stop = start + min(np.int64(state.rows.size[item]), max(LEAST_READ, np.int64(read)))
+            read *= READ_DECAY
+            scale = F(1.0) / np.sqrt(state.count[item] + F(1e-9))
+            near = short * scale if back < SHORT_WALK else F(0)
+            far = long * scale
+            last = scale if back == 0 else F(0)
+            for x in range(start, stop):
+                line = line_of(board, words[x, NEIGHBOUR], norm)
+                if line < 0:
+                    continue
+                weight, ahead = weights[x, WEIGHT], weights[x, AHEAD]
+                tally[line, SYMMETRIC] += near * weight
+                tally[line, LONG] += far * weight
+                tally[line, FORWARD] += near * ahead
+                tally[line, NEXT] += last * ahead
+                tally[line, SESSION] += near * weights[x, TOGETHER]
+                tally[line, LINKS] += F(1)
+                tally[line, BEST] = max(tally[line, BEST], far * weight)
+                tally[line, BEST_FORWARD] = max(tally[line, BEST_FORWARD], near * ahead)
+        short *= F(SHORT_DECAY)
+        long *= F(LONG_DECAY)

@@ -1,0 +1,181 @@
+"""Embeddings: a vector per item, learned from who takes what after what.
+
+A user is the vector  q = p_u + Σ_k 1/(1+k) · in(a_k)  over the last REMEMBERED items; an item's
+affinity is  q · out(j) + b_j. One step of sampled softmax per event: the item taken against
+NEGATIVES others, every other one drawn from recent events and the rest uniformly, each score
+corrected by the logarithm of how likely it was to be drawn (Bengio & Senécal 2008). Adagrad with
+one accumulator per vector (Duchi et al. 2011).
+
+An item gets vectors with its GIVEN_AT-th event; until then it shares slot 0, all zeros, which is
+read like any other and never written.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.evidence import AFFINITY, LEANING
+from models.jit import kernel
+from models.numeric import F, exp, uniform
+from models.user import ITEM
+
+WIDTH = 32
+NEGATIVES = 40
+REMEMBERED = 20
+RATE = F(0.2)
+RECENT = 65_536
+"""Newest events from which negatives are drawn."""
+
+GIVEN_AT = 2
+"""Events after which an item has vectors of its own."""
+
+#: Columns of `scalar`.
+BIAS, SQUARES_BIAS, SQUARES_IN, SQUARES_OUT = 0, 1, 2, 3
+
+
+class Embeddings(NamedTuple):
+    """slot: int32 by item, its row below; 0 is the row of zeros. used: int64 [1], rows in use.
+
+    into, out: float32 [slots, WIDTH]. scalar: float32 [slots, 4]. user: float32 [users, WIDTH];
+    user_squares: float32. recent: int32 [RECENT], a ring of items; seen: int64 [1].
+    """
+
+    slot: NDArray[np.int32]
+    used: NDArray[np.int64]
+    into: NDArray[np.float32]
+    out: NDArray[np.float32]
+    scalar: NDArray[np.float32]
+    user: NDArray[np.float32]
+    user_squares: NDArray[np.float32]
+    recent: NDArray[np.int32]
+    seen: NDArray[np.int64]
+
+
+def new_embeddings(items: int, users: int, slots: int) -> Embeddings:
+    """No vectors but the zeros."""
+    return Embeddings(
+        slot=np.zeros(items, np.int32),
+        used=np.ones(1, np.int64),
+        into=np.zeros((slots, WIDTH), np.float32),
+        out=np.zeros((slots, WIDTH), np.float32),
+        scalar=np.zeros((slots, 4), np.float32),
+        user=np.zeros((users, WIDTH), np.float32),
+        user_squares=np.full(users, 1e-3, np.float32),
+        recent=np.zeros(RECENT, np.int32),
+        seen=np.zeros(1, np.int64),
+    )
+
+
+@kernel
+def give(state, item, random):  # type: ignore[no-untyped-def]
+    """Vectors of its own for an item, at random: uniform, of the variance 1/WIDTH (into), a
+    tenth of it (out)."""
+    s = state.used[0]
+    state.used[0] = s + 1
+    state.slot[item] = s
+    wide = 2.0 * np.sqrt(3.0 / WIDTH)
+    for f in range(WIDTH):
+        state.into[s, f] = F((uniform(random) - 0.5) * wide)
+        state.out[s, f] = F((uniform(random) - 0.5) * wide * 0.3)
+    state.scalar[s, BIAS] = F(0)
+    for c in range(SQUARES_BIAS, SQUARES_OUT + 1):
+        state.scalar[s, c] = F(1e-3)
+
+
+@kernel
+def user_vector(state, history, user, query):  # type: ignore[no-untyped-def]
+    """Write q into `query`, float32 [WIDTH]."""
+    for f in range(WIDTH):
+        query[f] = state.user[user, f]
+    newest = history.start[user] + history.size[user] - 1
+    for back in range(min(history.size[user], REMEMBERED)):
+        item = history.words[newest - back, ITEM]
+        if item >= 0:
+            s = state.slot[item]
+            weight = F(1.0) / F(1.0 + back)
+            for f in range(WIDTH):
+                query[f] += weight * state.into[s, f]
+
+
+@kernel
+def evidence(state, board, chosen, query):  # type: ignore[no-untyped-def]
+    """Columns AFFINITY (without the bias) and LEANING (the bias)."""
+    for x in range(chosen):
+        s = state.slot[board.item[board.candidate[x]]]
+        z = F(0)
+        for f in range(WIDTH):
+            z += query[f] * state.out[s, f]
+        board.evidence[AFFINITY, x] = z
+        board.evidence[LEANING, x] = state.scalar[s, BIAS]
+
+
+@kernel
+def learn(state, history, user, item, count, events, known, query, random):  # type: ignore[no-untyped-def]
+    """One step; `count`: events by item, `events`: of all, `known`: items known."""
+    recent = min(state.seen[0], RECENT)
+    if history.size[user] == 0 or recent < 10 or known < 2:
+        return
+    user_vector(state, history, user, query)
+    drawn = np.empty(NEGATIVES + 1, np.int32)
+    z = np.empty(NEGATIVES + 1, np.float32)
+    highest = F(-1e9)
+    for k in range(NEGATIVES + 1):
+        j = np.int32(item)
+        if k & 1:
+            j = state.recent[np.int64(uniform(random) * recent)]
+        elif k > 0:
+            j = np.int32(np.int64(uniform(random) * known))
+        drawn[k] = state.slot[j]
+        y = state.scalar[drawn[k], BIAS]
+        for f in range(WIDTH):
+            y += query[f] * state.out[drawn[k], f]
+        if k > 0:
+            odds = 0.5 * (count[j] + 1.0) / (events + 1.0) + 0.5 / known
+            y -= F(np.log(odds * NEGATIVES))
+            if j == item:
+                y = F(-1e9)
+        z[k] = y
+        highest = max(highest, y)
+    total = F(0)
+    for k in range(NEGATIVES + 1):
+        z[k] = exp(max(z[k] - highest, F(-80)))
+        total += z[k]
+    pull = np.zeros(WIDTH, np.float32)
+    length = F(0)
+    for f in range(WIDTH):
+        length += query[f] * query[f]
+    length /= F(WIDTH)
+    for k in range(NEGATIVES + 1):
+        g = z[k] / total - (F(1) if k == 0 else F(0))
+        s = drawn[k]
+        if abs(g) < F(1e-4) or s == 0:
+            continue
+        for f in range(WIDTH):
+            pull[f] += g * state.out[s, f]
+        state.scalar[s, SQUARES_OUT] += g * g * length
+        step = RATE * g / np.sqrt(state.scalar[s, SQUARES_OUT])
+        for f in range(WIDTH):
+            state.out[s, f] -= step * query[f]
+        state.scalar[s, SQUARES_BIAS] += g * g
+        state.scalar[s, BIAS] -= RATE * g / np.sqrt(state.scalar[s, SQUARES_BIAS])
+    size = F(0)
+    for f in range(WIDTH):
+        size += pull[f] * pull[f]
+    size /= F(WIDTH)
+    state.user_squares[user] += size
+    step = RATE / np.sqrt(state.user_squares[user])
+    for f in range(WIDTH):
+        state.user[user, f] -= step * pull[f]
+    newest = history.start[user] + history.size[user] - 1
+    for back in range(min(history.size[user], REMEMBERED)):
+        other = history.words[newest - back, ITEM]
+        s = state.slot[other] if other >= 0 else 0
+        if s > 0:
+            weight = F(1.0) / F(1.0 + back)
+            state.scalar[s, SQUARES_IN] += weight * weight * size
+            step = weight * RATE / np.sqrt(state.scalar[s, SQUARES_IN])
+            for f in range(WIDTH):
+                state.into[s, f] -= step * pull[f]

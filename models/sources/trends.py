@@ -1,0 +1,158 @@
+"""Trends: what is taken now, for eight meanings of *now*.
+
+State: for every item eight counts with forward decay (Cormode et al. 2009): an event at time t adds
+
+    w · exp(λ_k (t − landmark_k))
+
+with λ_k = ln 2 / half-life. Reading divides by exp(λ_k (now − landmark_k)); for a comparison
+between items that is not even needed. Half-lives 6 h, 1 d, 7 d and 30 d run on event time, 500, 5,000
+and 50,000 events on the event clock, which follows a stream's own pace; the eighth never decays.
+Late events add what is left of them. When exponents grow, the landmark moves and every count of
+that half-life is scaled down once.
+
+Each half-life keeps the LISTED highest items in order. It proposes the first PROPOSED of them that
+may be recommended to the user.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.board import choose, line_of
+from models.evidence import TRENDS
+from models.jit import kernel
+from models.numeric import F, log
+
+LISTED, PROPOSED = 1_000, 40
+
+HALF_LIVES = (6 * 3600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0)
+"""In seconds: trends 1 to 4."""
+
+HALF_LIVES_IN_EVENTS = (500.0, 5_000.0, 50_000.0)
+"""Trends 5 to 7."""
+
+ON_EVENT_CLOCK = 1 + len(HALF_LIVES)
+RATE = np.array([0.0, *(np.log(2) / h for h in HALF_LIVES + HALF_LIVES_IN_EVENTS)])
+LARGEST_EXPONENT = 40.0
+
+FIRST_SECOND, LAST_SECOND, FIRST_EVENT = 0, 1, 2
+"""Columns of `life`."""
+
+
+class Trends(NamedTuple):
+    """count: float32 [items, 8], decayed counts. place: int16 [items, 8], in the list, or -1.
+
+    listed: int32 [8, LISTED], items, highest first. length: int64 [8]. landmark: float64 [8].
+    life: int32 [items, 3], first second, last second, first event number.
+    """
+
+    count: NDArray[np.float32]
+    place: NDArray[np.int16]
+    listed: NDArray[np.int32]
+    length: NDArray[np.int64]
+    landmark: NDArray[np.float64]
+    life: NDArray[np.int32]
+
+
+def new_trends(items: int) -> Trends:
+    """Nothing was ever taken."""
+    return Trends(
+        count=np.zeros((items, TRENDS), np.float32),
+        place=np.full((items, TRENDS), -1, np.int16),
+        listed=np.zeros((TRENDS, LISTED), np.int32),
+        length=np.zeros(TRENDS, np.int64),
+        landmark=np.zeros(TRENDS),
+        life=np.zeros((items, 3), np.int32),
+    )
+
+
+@kernel
+def learn(state, item, second, event, weight):  # type: ignore[no-untyped-def]
+    """One event."""
+    for k in range(TRENDS):
+        clock = np.float64(event) if k >= ON_EVENT_CLOCK else np.float64(second)
+        exponent = RATE[k] * (clock - state.landmark[k])
+        if exponent > LARGEST_EXPONENT:
+            scale = F(np.exp(-min(exponent, 700.0)))
+            for j in range(state.count.shape[0]):
+                state.count[j, k] *= scale
+            state.landmark[k] = clock
+            exponent = 0.0
+        count = state.count[item, k] + weight * F(np.exp(max(exponent, -80.0)))
+        state.count[item, k] = count
+        listed, place = state.listed[k], state.place
+        at = np.int64(place[item, k])
+        if at < 0:
+            at = state.length[k]
+            if at < LISTED:
+                state.length[k] = at + 1
+            else:
+                at = LISTED - 1
+                last = listed[at]
+                if state.count[last, k] >= count:
+                    continue
+                place[last, k] = -1
+        while at > 0:
+            other = listed[at - 1]
+            if state.count[other, k] >= count:
+                break
+            listed[at] = other
+            place[other, k] = at
+            at -= 1
+        listed[at] = item
+        place[item, k] = at
+    state.life[item, LAST_SECOND] = second
+
+
+@kernel
+def remove(state, item):  # type: ignore[no-untyped-def]
+    """Take an item out of every list (its counts remain)."""
+    for k in range(TRENDS):
+        at = np.int64(state.place[item, k])
+        if at >= 0:
+            for x in range(at, state.length[k] - 1):
+                state.listed[k, x] = state.listed[k, x + 1]
+                state.place[state.listed[k, x], k] = x
+            state.length[k] -= 1
+            state.place[item, k] = -1
+
+
+@kernel
+def propose(state, norm, board, chosen):  # type: ignore[no-untyped-def]
+    """The first of each list that may be recommended; returns the number of candidates."""
+    for k in range(TRENDS):
+        proposed = 0
+        for x in range(state.length[k]):
+            line = line_of(board, state.listed[k, x], norm)
+            if line < 0:
+                continue
+            chosen = choose(board, line, chosen)
+            proposed += 1
+            if proposed >= PROPOSED:
+                break
+    return chosen
+
+
+@kernel
+def evidence(state, board, chosen, second, event, known, habit, out):  # type: ignore[no-untyped-def]
+    """Columns TREND … AGE_GAP. `out`: their rows of the board's evidence."""
+    top = np.empty(TRENDS, np.float32)
+    top[0] = log(F(event + 1.0))
+    for k in range(1, TRENDS):
+        top[k] = log(max(state.count[state.listed[k, 0], k], F(1e-30)))
+    for x in range(chosen):
+        item = board.item[board.candidate[x]]
+        popularity = log(max(state.count[item, 0], F(1e-3)))
+        out[0, x] = popularity - top[0]
+        for k in range(1, TRENDS):
+            out[k, x] = max(log(max(state.count[item, k], F(1e-30))) - top[k], F(-9.0))
+        out[8, x] = out[2, x] - out[4, x]
+        age = log(F(max(0, second - state.life[item, FIRST_SECOND])) + F(60.0))
+        out[9, x] = age
+        out[10, x] = log(F(max(0, second - state.life[item, LAST_SECOND])) + F(1.0))
+        out[11, x] = log(F(max(0, event - state.life[item, FIRST_EVENT])) + F(1.0))
+        out[12, x] = abs(popularity - habit[0]) if known else F(0)
+        out[13, x] = abs(age - habit[1]) if known else F(0)
