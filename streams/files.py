@@ -232,10 +232,9 @@ class Messages(Generic[M]):
                     continue
             try:
                 yield number, parse(row)
-            except Rejected as fault:
-                faults.add(number, fault.detail)
             except ValueError as fault:
-                faults.add(number, str(fault))
+                if any(row):
+                    faults.add(number, getattr(fault, "detail", str(fault)))
 
 
 _Lines: TypeAlias = Iterator[tuple[int, bytes]]
@@ -329,20 +328,19 @@ def _quoted_rows(
     faults: Faults,
 ) -> Iterator[tuple[int, list[str]]]:
     """The rows of a line with quotes, with as many more lines as their quotes span."""
-    block = [line]
-    if line.count(b'"') % 2:
+    taken: list[tuple[int, bytes]] = []
+    closed = line.count(b'"') % 2 == 0
+    while not closed and len(taken) < _MAX_QUOTED_LINES:
+        entry = waiting.popleft() if waiting else next(lines, None)
+        if entry is None:
+            break
+        taken.append(entry)
+        closed = entry[1].count(b'"') % 2 == 1
+    if not closed:
+        # It opens no quote that ends: literal, or a fault of this line alone.
+        waiting.extendleft(reversed(taken))
         taken = []
-        for entry in islice(_chain_waiting(waiting, lines), _MAX_QUOTED_LINES):
-            taken.append(entry)
-            if entry[1].count(b'"') % 2:
-                block += [more for _, more in taken]
-                break
-        else:
-            # It opens no quote that ends: literal, or a fault of this line alone.
-            waiting.extendleft(reversed(taken))
-            taken = []
-    else:
-        taken = []
+    block = [line, *(more for _, more in taken)]
     try:
         # One reader a block, so that a fault in it cannot reach beyond.
         reader = csv.reader(
@@ -357,12 +355,6 @@ def _quoted_rows(
         faults.add(number, f"its quotes do not match or enclose what is no text ({fault})")
         return
     yield from found
-
-
-def _chain_waiting(waiting: deque[tuple[int, bytes]], lines: _Lines) -> _Lines:
-    while waiting:
-        yield waiting.popleft()
-    yield from lines
 
 
 def _columns(
