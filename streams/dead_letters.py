@@ -52,6 +52,7 @@ _MAX_OWN_HEADERS = 1000
 _MAX_CUT_KEY_BYTES = 1 << 20
 _INPUTS = ("events", "items", "requests", "erasures")
 _READ_RECORDS = 500
+_POLL_MS = 50
 _REPLAY_RECORDS = 500
 _SHOWN_CHARS = 60
 _ASSIGNED_SECONDS = 30
@@ -173,7 +174,9 @@ async def _read(settings: Settings, selection: Selection) -> AsyncIterator[Lette
     topic = settings.topic("dead-letters")
     named = selection.topic
     wanted = {named, settings.topic(named)} if named is not None else None
-    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        **client_options(settings), enable_auto_commit=False, fetch_max_wait_ms=_POLL_MS
+    )
     await consumer.start()
     try:
         if topic not in await consumer.topics():
@@ -188,7 +191,9 @@ async def _read(settings: Settings, selection: Selection) -> AsyncIterator[Lette
             consumer.seek(tp, starts[tp])
         behind = {tp for tp in places if starts[tp] < ends[tp]}
         while behind:
-            fetched = await consumer.getmany(*behind, timeout_ms=500, max_records=_READ_RECORDS)
+            fetched = await consumer.getmany(
+                *behind, timeout_ms=_POLL_MS, max_records=_READ_RECORDS
+            )
             for tp, records in fetched.items():
                 for record in records:
                     letter = _letter(record) if record.offset < ends[tp] else None

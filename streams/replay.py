@@ -229,15 +229,16 @@ class _Replay:
                 signal.signal(number, handler)
 
     def _read(self, messages: Iterator[M], count: int) -> list[M]:
-        """The next `count`; none after Ctrl-C."""
+        """The next `count`; fewer at the end and after Ctrl-C."""
+        batch: list[M] = []
         try:
             self.reading = True
-            return list(islice(messages, count))
+            batch.extend(islice(messages, count))
         except _Interrupted:
             self.stopped.set()
-            return []
         finally:
             self.reading = False
+        return batch
 
     def _progress(self) -> Progress:
         return Progress(
