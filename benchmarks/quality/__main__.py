@@ -14,81 +14,90 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 from benchmarks.quality.grid import references
-from benchmarks.quality.reference import Outcome, evaluate
+from benchmarks.quality.reference import Builder, Outcome, evaluate
 from benchmarks.quality.results import Result, as_markdown, load, machine, path_of
+from models.compiled import compile as compile_engine
 from models.evaluation import FRESHET, EventLog, Prequential
 from models.recommender import Recommender
 from streams.files import read_columns
 
-Run = Callable[[EventLog, Callable[[int], None]], Outcome]
+Tell = Callable[[int], None]
+Work = Callable[[Tell], Outcome]
 
 
 def main() -> int:
     """Run what is missing and write the table. 1 where a reference could not run."""
     options = _options()
+    results = options.out / "results"
     console = Console(stderr=True)
     threadpool_limits(1)  # every figure is of one thread
     warnings.filterwarnings("ignore", message="Method expects CSR input")
+    compile_engine()
     left_out = False
-    for stream, path in _streams(options.streams):
+    for folder, path in _streams(options.streams):
         log = EventLog.of(read_columns(path, at_most=options.at_most).rows)
-        name = stream if options.at_most is None else f"{stream}-first-{len(log)}"
-        for reference, setting, start in _jobs():
-            if options.only and reference not in options.only:
+        stream = folder if options.at_most is None else f"{folder}-first-{len(log)}"
+        for reference, run, start in _jobs(log, results / stream / "scored.npy"):
+            due = not options.only or reference in (*options.only, "Freshet")
+            if not due or path_of(results, stream, reference, run).exists():
                 continue
-            if path_of(options.out / "results", name, reference, setting).exists():
-                continue
-            label = f"{name}: {reference} {setting}"
+            label = f"{stream}: {reference} {run}"
             try:
-                run = start()
+                work = start()
             except ImportError as missing:
-                console.print(f"{label} left out ({missing}): pip install 'freshet\\[bench]'")
+                console.print(f"{label} left out, {missing}: pip install 'freshet\\[bench]'")
                 left_out = True
                 continue
-            with Progress(console=console, transient=True) as progress:
-                task = progress.add_task(label, total=len(log))
-                began = time.perf_counter()
-                found = run(log, lambda done, p=progress, t=task: p.update(t, completed=done))
-                seconds = round(time.perf_counter() - began, 1)
-            result = Result(
-                name, reference, setting, len(log), found.scored, seconds, found.metrics
-            )
-            result.store(options.out / "results")
-            (options.out / "README.md").write_text(
-                as_markdown(load(options.out / "results"), machine())
-            )
+            found, seconds = _timed(work, len(log), label, console)
+            result = Result(stream, reference, run, len(log), found.scored, seconds, found.metrics)
+            result.store(results)
+            (options.out / "README.md").write_text(as_markdown(load(results), machine()))
             best = max(row["recall@10"] for row in found.metrics.values())
             console.print(f"{label}: Recall@10 {best:.4f}, {seconds:,.0f} s", highlight=False)
     return int(left_out)
 
 
-def _jobs() -> Iterator[tuple[str, str, Callable[[], Run]]]:
-    """Everything to run on a stream: name, run, and what starts it (ImportError: not installed)."""
-    yield "Freshet", "default", lambda: lambda log, tell: _own(log, FRESHET, tell)
-    for reference, setting, builder in references():
-
-        def start(builder: Callable[[], object] = builder) -> Run:
-            build = builder()
-            return lambda log, tell: evaluate(log, build, tell)  # type: ignore[arg-type]
-
-        yield reference, setting, start
+def _jobs(log: EventLog, scored: Path) -> Iterator[tuple[str, str, Callable[[], Work]]]:
+    """Reference, run, and what starts it (ImportError: not installed). Freshet comes first: what
+    its evaluation scores is what every reference is scored on."""
+    yield "Freshet", "default", lambda: partial(_freshet, log, scored)
+    for reference, run, builder in references():
+        yield reference, run, partial(_reference, log, scored, builder)
 
 
-def _own(log: EventLog, name: str, tell: Callable[[int], None]) -> Outcome:
-    """Freshet as `freshet evaluate` runs it."""
+def _freshet(log: EventLog, scored: Path, tell: Tell) -> Outcome:
+    """Freshet as `freshet evaluate` runs it; stores which events were scored."""
     evaluation = Prequential(Recommender(), log)
     for done in evaluation:
         tell(done)
+    scored.parent.mkdir(parents=True, exist_ok=True)
+    np.save(scored, evaluation.scored)
     report = evaluation.report()
-    figures = {metric: estimate.value for metric, estimate in report.scores[name].metrics.items()}
+    scores = report.scores[FRESHET].metrics
+    figures = {metric: estimate.value for metric, estimate in scores.items()}
     return Outcome(report.scored, {"as it comes": figures})
+
+
+def _reference(log: EventLog, scored: Path, builder: Callable[[], Builder]) -> Work:
+    build = builder()
+    return lambda tell: evaluate(log, np.load(scored), build, tell)
+
+
+def _timed(work: Work, events: int, label: str, console: Console) -> tuple[Outcome, float]:
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(label, total=events)
+        began = time.perf_counter()
+        found = work(lambda done: progress.update(task, completed=done))
+        return found, round(time.perf_counter() - began, 1)
 
 
 def _streams(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -82,43 +82,42 @@ class Outcome:
 
 def evaluate(
     log: EventLog,
+    scored: NDArray[np.bool_],
     build: Builder,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Outcome:
     """Rank before learning from each event that takes an item; then learn; refit when due.
 
-    Scored are the events whose item occurred before: exactly those `freshet evaluate` scores.
+    scored: bool [events], what `freshet evaluate` scored; a reference is scored on the same.
     """
+    scored, log = scored[log.positive], log.only(log.positive)
     past = Past(len(log.user_names), len(log.item_names))
     reference = build(past)
     variants = len(reference.settings) * len(MASKS)
     sums = np.zeros((variants, len(METRICS)))
-    positive = log.positive
-    known = scored = 0
-    nothing = np.zeros((1, len(log.item_names)), np.float32)
-    for event in range(len(log)):
-        user, item = int(log.users[event]), int(log.items[event])
-        if positive[event]:
-            if item < known:
-                found = reference.rank(user, known)
-                found = nothing[:, :known] if found is None else found
-                own = np.unique(np.asarray(past.histories[user], np.int32))
-                places = _places(found, past.popularity, item, own)
-                if len(places) < len(reference.settings):
-                    places = np.repeat(places, len(reference.settings), axis=0)
-                sums += metric_values(places).reshape(variants, -1)
-                scored += 1
-            past.add(user, item)
-            reference.learn(user, item)
+    nothing = np.zeros((1, past.items), np.float32)
+    known = 0
+    for event, (user, item) in enumerate(zip(log.users.tolist(), log.items.tolist(), strict=True)):
+        if scored[event]:
+            found = reference.rank(user, known)
+            found = nothing[:, :known] if found is None else found
+            own = np.unique(np.asarray(past.histories[user], np.int32))
+            places = _places(found, past.popularity, item, own)
+            if len(places) < len(reference.settings):
+                places = np.repeat(places, len(reference.settings), axis=0)
+            sums += metric_values(places).reshape(variants, -1)
+        past.add(user, item)
+        reference.learn(user, item)
         known = max(known, item + 1)
         if reference.refit_every and (event + 1) % reference.refit_every == 0:
             reference.refit()
         if event % 1000 == 999:
             progress(event + 1)
-    means = sums / max(scored, 1)
+    asked = int(scored.sum())
+    means = sums / max(asked, 1)
     names = [f"{setting}, {mask}" for setting in reference.settings for mask in MASKS]
     return Outcome(
-        scored,
+        asked,
         {
             name: dict(zip(METRICS, row.tolist(), strict=True))
             for name, row in zip(names, means, strict=True)

@@ -54,6 +54,13 @@ class EventLog:
         for at in range(start, stop, size):
             yield slice(at, min(at + size, stop))
 
+    def only(self, kept: NDArray[np.bool_]) -> EventLog:
+        """The log of the events kept, users and items numbered by appearance in it."""
+        users, user_names = _recoded(self.users[kept], self.user_names)
+        items, item_names = _recoded(self.items[kept], self.item_names)
+        kinds, values, times = self.kinds[kept], self.values[kept], self.times[kept]
+        return EventLog(users, items, kinds, values, times, user_names, item_names)
+
     def rows(self, part: slice) -> Interactions:
         """One slice, as what an engine learns from."""
         return Interactions(
@@ -70,17 +77,12 @@ class EventLog:
         return np.isin(self.kinds, POSITIVE)
 
     @property
-    def consuming(self) -> NDArray[np.bool_]:
-        """Which events are the user's own doing: all but impressions."""
-        return np.not_equal(self.kinds, Kind.IMPRESSION)
-
-    @property
     def pair_is_new(self) -> NDArray[np.bool_]:
-        """Which consuming events are the first of this user with this item."""
+        """Which positive events are the first of this user with this item."""
         new = np.zeros(len(self), np.bool_)
-        own = np.flatnonzero(self.consuming)
-        pairs = self.users[own].astype(np.int64) * len(self.item_names) + self.items[own]
-        new[own[np.unique(pairs, return_index=True)[1]]] = True
+        taken = np.flatnonzero(self.positive)
+        pairs = self.users[taken].astype(np.int64) * len(self.item_names) + self.items[taken]
+        new[taken[np.unique(pairs, return_index=True)[1]]] = True
         return new
 
 

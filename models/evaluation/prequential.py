@@ -1,8 +1,8 @@
 """Test, then train: rank for each event before learning from it, over a whole stream.
 
 Every event is first a question and then a lesson (Gama, Sebastião & Rodrigues 2013). Before an
-event is learned, the engine ranks all items known so far for its user; if the item had occurred
-before and the event took it (a view, not a dislike), the rank is scored; then the event is learned.
+event is learned, the engine ranks all items known so far for its user. If the event took the item
+(a view, not a dislike) and someone had before, its rank is scored; then the event is learned.
 Nothing is held out, nothing is seen twice, and no setting can be tuned on the future.
 """
 
@@ -47,7 +47,8 @@ _BUCKETS = {
 class Ranked(Protocol):
     """What an engine made of one chunk, before learning from each event of it.
 
-    ranks: float32 [events, 1 + sources], 0-based; NaN where the item had not occurred before.
+    ranks: float32 [events, 1 + sources], 0-based; NaN where nobody had taken the item before, and
+    where an event only deepens what the user did with the item a moment ago.
     names: `freshet`, then the sources. top_items: int32 [events, top], the engine's own item
     numbers, -1 where the list is shorter. shares: float32 [events, sources], or None.
     """
@@ -74,6 +75,7 @@ class Prequential:
     """One evaluation of one engine on one log.
 
     Iterate to run it (it yields the number of events done after each chunk), then ask `report()`.
+    `scored` tells which events were: bool [events].
 
     engine: a fresh one; it will have learned the whole log. facts: what is known of items, by id;
     the engine is told an item's facts after the chunk in which it first occurs, never before.
@@ -101,13 +103,12 @@ class Prequential:
         self._shares: Tally | None = None
         self._judged: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
 
-        own = log.consuming
-        history, popularity = earlier(log.users, own), earlier(log.items, own)
-        self._popularity = np.bincount(log.items[own], minlength=len(log.item_names))
         self._positive = log.positive
-        occurred = earlier(log.items, np.ones(len(log), np.bool_)) > 0
-        scored = self._positive & occurred & (np.arange(len(log)) >= self._first)
-        self._references = references(log, scored, repeats=repeats, top=TOP)
+        history, popularity = (earlier(codes, self._positive) for codes in (log.users, log.items))
+        self._taken = np.bincount(log.items[self._positive], minlength=len(log.item_names))
+        self._eligible = self._positive & (popularity > 0) & (np.arange(len(log)) >= self._first)
+        self._references = references(log, self._eligible, repeats=repeats, top=TOP)
+        self.scored = np.zeros(len(log), np.bool_)
         self._exposure = np.zeros(0, np.int64)
         self._groups: dict[str, NDArray[np.integer]] = {
             "user": log.users % USER_GROUPS,
@@ -149,17 +150,16 @@ class Prequential:
             self._tallies = {
                 kind: Tally(size, len(self._names), len(METRICS)) for kind, size in sizes.items()
             }
-        known = self._positive[part] & ~np.isnan(ranked.ranks[:, 0])
+        popular = self._references.popular[part]
+        known = self._positive[part] & np.isfinite(popular) & ~np.isnan(ranked.ranks[:, 0])
         events = part.start + np.flatnonzero(known)
-        popular = self._references.popular[events]
-        # An engine may know an item from its catalogue alone; to popularity it then comes last.
-        popular = np.where(np.isnan(popular), np.float32(np.inf), popular)
-        ranks = np.column_stack((ranked.ranks[known], popular))
+        ranks = np.column_stack((ranked.ranks[known], popular[known]))
         if self._first:
             self._judged.append((events, ranks))
         if part.start < self._first:
             return
 
+        self.scored[events] = True
         chance = expected_at_random(self._references.pool[events])
         values = np.concatenate((metric_values(ranks), chance[:, None, :]), axis=1)
         for kind, tally in self._tallies.items():
@@ -194,7 +194,7 @@ class Prequential:
             scores[name] = Scores(
                 scores[name].metrics,
                 coverage(exposure, len(self._log.item_names)),
-                tail_share(exposure, self._popularity),
+                tail_share(exposure, self._taken),
             )
         return Report(
             events=len(self._log),
@@ -202,6 +202,7 @@ class Prequential:
             users=len(self._log.user_names),
             items=len(self._log.item_names),
             reordered=self._log.reordered,
+            deepening=int(self._eligible.sum()) - users.events,
             names=self._names,
             scores=scores,
             lifts={metric: self._lift(metric, users) for metric in ("recall@10", "mrr")},

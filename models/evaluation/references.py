@@ -1,7 +1,7 @@
 """Two references every recommender must beat: the most popular items, and chance.
 
-Both obey the engine's own rule on what may be recommended: every item that has occurred, less
-those the user has consumed where the stream does not repeat.
+Both may recommend what the engine may: every item that was taken before, less those the user has
+taken where the stream does not repeat.
 """
 
 from __future__ import annotations
@@ -17,18 +17,13 @@ from models.jit import kernel
 
 Repeats = Literal["learn", "yes", "no"]
 
-REPEAT_RATE = 0.005
-"""With `learn`, consumed items stay in the lists while more than this share of events repeats."""
-
-_RULES: dict[Repeats, int] = {"no": 0, "yes": 1, "learn": 2}
-
 
 @dataclass(frozen=True, slots=True)
 class References:
     """What popularity and chance make of a whole log.
 
     popular: float32 [events], 0-based mid-rank of the item taken among recommendable items by
-        number of positive events so far; NaN where the item had not occurred before.
+        number of positive events so far; NaN where nobody had taken the item before.
     pool: int32 [events], number of recommendable items; 0 where the item taken is not one of them
         (it then ranks behind all others).
     exposure: int64 [items], how often the ten most popular showed each item at a scored event.
@@ -42,27 +37,33 @@ class References:
 def references(
     log: EventLog, scored: NDArray[np.bool_], *, repeats: Repeats = "learn", top: int = 10
 ) -> References:
-    """One pass over the log. scored: bool [events], where lists count towards exposure.
+    """Replay the log. scored: bool [events], where lists count towards exposure.
 
-    With `learn`, consumed items are left out once r repeats among n events so far make
-    (r + 1) / (n + 20) ≤ REPEAT_RATE: a stream is taken to repeat until some 180 events deny it.
-    An event costs O(1) for popularity and O(length of the user's history) for leaving items out.
+    With `learn` the references get the better of both rules in hindsight: whichever puts more of
+    the scored items among the ten most popular. An event costs O(1) for popularity, and O(items
+    the user has taken) for leaving those out.
     """
+    if repeats != "learn":
+        return _replayed(log, scored, repeats == "no", top)
+    both = [_replayed(log, scored, mask, top) for mask in (True, False)]
+    return max(both, key=lambda found: int(np.sum(found.popular[scored] < 10)))
+
+
+def _replayed(log: EventLog, scored: NDArray[np.bool_], mask: bool, top: int) -> References:
     events, users, items = len(log), len(log.user_names), len(log.item_names)
-    consuming = log.consuming
-    lengths = np.bincount(log.users[consuming], minlength=users)
+    positive = log.positive
+    lengths = np.bincount(log.users[positive], minlength=users)
     popular = np.full(events, np.nan, np.float32)
     pool = np.zeros(events, np.int32)
     exposure = np.zeros(items, np.int64)
     _popularity(
         log.users,
         log.items,
-        log.positive,
-        consuming,
+        positive,
         log.pair_is_new,
         scored,
         np.concatenate(([0], np.cumsum(lengths))),
-        _RULES[repeats],
+        mask,
         top,
         popular,
         pool,
@@ -76,11 +77,10 @@ def _popularity(
     users: NDArray[np.int32],
     items: NDArray[np.int32],
     positive: NDArray[np.bool_],
-    consuming: NDArray[np.bool_],
     pair_is_new: NDArray[np.bool_],
     scored: NDArray[np.bool_],
     offsets: NDArray[np.int64],
-    rule: int,
+    mask: bool,
     top: int,
     popular: NDArray[np.float32],
     pool: NDArray[np.int32],
@@ -97,21 +97,17 @@ def _popularity(
     own = np.zeros(offsets[-1], np.int32)
     owned = np.zeros(len(offsets) - 1, np.int32)
     left_out = np.full(n_items, -1, np.int64)
-    repeated = 0
-    asked = 0
 
     for event in range(len(users)):
         user = users[event]
         item = items[event]
         start = offsets[user]
         stop = start + owned[user]
-        mask = rule == 0 or (rule == 2 and (repeated + 1.0) / (asked + 20.0) <= REPEAT_RATE)
 
         if place[item] >= 0:
             c = count[item]
             higher = above[c]
-            at_least = above[c - 1] if c > 0 else known
-            equal = at_least - higher - 1
+            equal = above[c - 1] - higher - 1
             size = known
             had = False
             if mask:
@@ -135,26 +131,22 @@ def _popularity(
                     if left_out[order[k]] != event:
                         exposure[order[k]] += 1
                         shown += 1
-        else:
+        if not positive[event]:
+            continue
+        if place[item] < 0:
             place[item] = known
             order[known] = item
             known += 1
-
-        if positive[event]:
-            c = count[item]
-            head = above[c]
-            here = place[item]
-            other = order[head]
-            order[head] = item
-            order[here] = other
-            place[item] = head
-            place[other] = here
-            above[c] += 1
-            count[item] = c + 1
-        if consuming[event]:
-            asked += 1
-            if pair_is_new[event]:
-                own[stop] = item
-                owned[user] += 1
-            else:
-                repeated += 1
+        c = count[item]
+        head = above[c]
+        here = place[item]
+        other = order[head]
+        order[head] = item
+        order[here] = other
+        place[item] = head
+        place[other] = here
+        above[c] += 1
+        count[item] = c + 1
+        if pair_is_new[event]:
+            own[stop] = item
+            owned[user] += 1

@@ -61,13 +61,15 @@ class Curve:
 @dataclass(frozen=True, slots=True)
 class Report:
     """The result of one evaluation. names: recommenders, Freshet first, then its sources, then
-    the references; every [.., recommenders, ..] array is in that order."""
+    the references; every [.., recommenders, ..] array is in that order. deepening: events that
+    were not scored as they only deepen (a click on what the user viewed a moment ago)."""
 
     events: int
     scored: int
     users: int
     items: int
     reordered: int
+    deepening: int
     names: tuple[str, ...]
     scores: dict[str, Scores]
     lifts: dict[str, Lift]
@@ -84,6 +86,7 @@ class Report:
             "users": self.users,
             "items": self.items,
             "reordered": self.reordered,
+            "deepening": self.deepening,
             "learned_first": self.learned_first,
             "results": {name: _scores(scores) for name, scores in self.scores.items()},
             "lift": {

@@ -121,6 +121,23 @@ def test_only_events_that_take_an_item_are_scored_and_all_are_learned() -> None:
     assert engine.learned == 5
 
 
+def test_events_the_engine_passes_over_are_counted_and_scored_for_no_one() -> None:
+    class Choosy(Counting):
+        def rank_and_learn(self, chunk: Interactions, *, top: int = 10) -> Ranks:
+            ranked = super().rank_and_learn(chunk, top=top)
+            ranked.ranks[chunk.kinds == Kind.CLICK] = np.nan
+            return ranked
+
+    evaluation = Prequential(
+        Choosy(), log_of("aaaa", [Kind.VIEW, Kind.VIEW, Kind.CLICK, Kind.VIEW])
+    )
+    for _ in evaluation:
+        pass
+    report = evaluation.report()
+    assert (report.scored, report.deepening) == (2, 1)
+    assert evaluation.scored.tolist() == [False, True, False, True]
+
+
 @pytest.mark.parametrize("chunk", [1, 7, 600])
 def test_the_chunk_size_changes_nothing(chunk: int) -> None:
     assert json.dumps(run(zipf(), chunk=chunk).as_json()) == json.dumps(run(zipf()).as_json())

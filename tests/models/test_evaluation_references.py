@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.evaluation.log import POSITIVE, EventLog
-from models.evaluation.references import REPEAT_RATE, Repeats, references
+from models.evaluation.references import Repeats, references
 from models.interactions import Interactions, Kind
 
 
@@ -24,14 +24,10 @@ def slowly(rows: list[tuple[str, str, Kind]], repeats: Repeats) -> tuple[list[fl
     count: dict[str, int] = {}
     owned: dict[str, set[str]] = {}
     ranks, pools = [], []
-    repeated = asked = 0
     for user, item, kind in rows:
         own = owned.setdefault(user, set())
-        mask = repeats == "no" or (
-            repeats == "learn" and (repeated + 1) / (asked + 20) <= REPEAT_RATE
-        )
         if item in count:
-            pool = [i for i in count if not (mask and i in own)]
+            pool = [i for i in count if not (repeats == "no" and i in own)]
             if item in pool:
                 higher = sum(count[i] > count[item] for i in pool)
                 equal = sum(count[i] == count[item] for i in pool) - 1
@@ -43,10 +39,8 @@ def slowly(rows: list[tuple[str, str, Kind]], repeats: Repeats) -> tuple[list[fl
         else:
             ranks.append(float("nan"))
             pools.append(0)
-        count[item] = count.get(item, 0) + (kind in POSITIVE)
-        if kind != Kind.IMPRESSION:
-            asked += 1
-            repeated += item in own
+        if kind in POSITIVE:
+            count[item] = count.get(item, 0) + 1
             own.add(item)
     return ranks, pools
 
@@ -62,7 +56,7 @@ rows = st.lists(
 
 
 @settings(deadline=None)
-@given(rows, st.sampled_from(["yes", "no", "learn"]))
+@given(rows, st.sampled_from(["yes", "no"]))
 def test_popularity_agrees_with_sorting_every_time(
     rows: list[tuple[str, str, Kind]], repeats: Repeats
 ) -> None:
@@ -73,13 +67,14 @@ def test_popularity_agrees_with_sorting_every_time(
     assert found.pool.tolist() == pools
 
 
-def test_consumed_items_are_left_out_once_a_stream_shows_no_repeats() -> None:
-    rows = [(f"u{n}", "hit", Kind.VIEW) for n in range(400)]
-    rows += [("late", "rare", Kind.VIEW), ("late", "hit", Kind.VIEW), ("late", "rare", Kind.VIEW)]
-    log = log_of(rows)
-    found = references(log, everything(log), repeats="learn")
-    assert found.pool[-1] == 0  # `rare` is consumed: no longer recommendable
-    assert references(log, everything(log), repeats="yes").pool[-1] == 2
+def test_with_learn_the_references_get_the_better_rule_in_hindsight() -> None:
+    once = log_of([(f"u{n % 20}", f"i{n // 20}", Kind.VIEW) for n in range(600)])
+    again = log_of([(f"u{n % 20}", f"i{n % 20}", Kind.VIEW) for n in range(600)])
+    for log, rule in ((once, "no"), (again, "yes")):
+        learned, better = (
+            references(log, log.positive, repeats=repeats) for repeats in ("learn", rule)
+        )
+        np.testing.assert_array_equal(learned.popular, better.popular)
 
 
 def test_the_ten_most_popular_are_what_is_shown() -> None:
@@ -117,6 +112,14 @@ def test_events_are_sorted_by_time_and_ties_keep_their_order() -> None:
     assert log.rows(slice(0, 3)).items == ["1", "2", "3"]
     assert log.user_names == ["a", "b"]
     assert log.items.tolist() == [0, 1, 2]
+
+
+def test_a_log_of_some_events_numbers_users_and_items_anew() -> None:
+    log = log_of([("a", "1", Kind.IMPRESSION), ("b", "2", Kind.VIEW), ("a", "1", Kind.VIEW)])
+    part = log.only(log.positive)
+    assert part.user_names == ["b", "a"]
+    assert part.items.tolist() == [0, 1]
+    assert part.rows(slice(0, 2)).items == ["2", "1"]
 
 
 def test_chunks_cover_a_range_once() -> None:
