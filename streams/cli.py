@@ -305,7 +305,8 @@ def list_(
     assign: Assignments = None,
 ) -> None:
     """Show the records that could not be taken, why, and what to send instead."""
-    from streams.dead_letters import Selection, instant_since, run_list
+    from streams.dead_letters import Selection, instant_since
+    from streams.dead_letters_replay import run_list
 
     settings = _settings(config, assign, servers)
     chosen = Selection(topic, reason, instant_since(since), limit)
@@ -333,7 +334,8 @@ def replay_(
     For example: [bold]dead-letters list --json > bad.jsonl[/bold], repair the values in bad.jsonl,
     then [bold]dead-letters replay --file bad.jsonl[/bold].
     """
-    from streams.dead_letters import Selection, instant_since, run_replay
+    from streams.dead_letters import Selection, instant_since
+    from streams.dead_letters_replay import run_replay
 
     settings = _settings(config, assign, servers)
     chosen = Selection(topic, reason, instant_since(since), limit)

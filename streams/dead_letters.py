@@ -1,4 +1,4 @@
-"""Dead letters: how one is made, looked at, and put back where it came from.
+"""Dead letters: how one is made, and how those that stand on the topic are read.
 
 The record on `dead-letters` has the original key and value, byte for byte; its headers
 (`schemas.dead_letter`) say where it stood, why it could not be taken, and hold its own headers.
@@ -7,57 +7,30 @@ The record on `dead-letters` has the original key and value, byte for byte; its 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
-import sys
 import time
-from base64 import b64decode, b64encode
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
-from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from msgspec import field
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from schemas.dead_letter import (
-    REPLAY_OF,
-    REPLAYS,
-    DeadLetter,
-    Headers,
-    build_headers,
-    parse_headers,
-)
+from schemas.dead_letter import DeadLetter, Headers, build_headers, parse_headers
 from schemas.limits import MAX_REJECTION_CHARS
 from schemas.rejection import Rejected, RejectReason
 from schemas.timestamps import instant
 from streams.kafka import client_options
-from streams.publisher import Outgoing, Publisher
 from streams.settings import Settings, SettingsError
 from streams.topics import MAX_CARRIED_BYTES
-
-#: A record rejected this often is not put back again: repeating does not cure it.
-MAX_REPLAYS = 5
 
 #: Of a record's own headers; each costs room for the prefix it gets.
 _MAX_OWN_HEADERS = 1000
 _MAX_CUT_KEY_BYTES = 1 << 20
-_INPUTS = ("events", "items", "requests", "erasures")
 _READ_RECORDS = 500
 _POLL_MS = 50
-_REPLAY_RECORDS = 500
-_SHOWN_CHARS = 60
 _ASSIGNED_SECONDS = 30
-
-DONE, SOME_REFUSED, NOT_DONE = 0, 1, 2
 
 
 def build(
@@ -229,294 +202,6 @@ def _selected(about: DeadLetter, selection: Selection, wanted: set[str] | None) 
     )
 
 
-# --- as lines of JSON, to look at, repair and feed back
-
-#: UTF-8 as text; other bytes as {"base64": "..."}; of a repaired value also any other JSON object.
-Content = str | dict[str, Any] | None
-
-
-class Line(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A dead letter as one line of JSON. To put a record back, `topic` and `value` are enough."""
-
-    topic: str
-    value: Content
-    key: Content = None
-    partition: int | None = None
-    offset: int | None = None
-    timestamp_ms: int | None = None
-    headers: list[tuple[str, Content]] = field(default_factory=list)
-    reason: str | None = None
-    detail: str | None = None
-    rejected_at_ms: int | None = None
-    replays: int = 0
-    cut_from_bytes: int | None = None
-    dead_letter: str | None = None
-
-
-def as_json(letter: Letter) -> bytes:
-    """One line without its end."""
-    about = letter.about
-    line = Line(
-        topic=about.topic,
-        value=_content(letter.value),
-        key=_content(letter.key),
-        partition=about.partition,
-        offset=about.offset,
-        timestamp_ms=about.timestamp_ms,
-        headers=[(name, _content(value)) for name, value in about.headers],
-        reason=about.reason,
-        detail=about.detail,
-        rejected_at_ms=about.rejected_at_ms,
-        replays=about.replays,
-        cut_from_bytes=about.cut_from_bytes,
-        dead_letter=letter.position,
-    )
-    return msgspec.json.encode(line)
-
-
-def _content(raw: bytes | None) -> Content:
-    if raw is None:
-        return None
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return {"base64": b64encode(raw).decode()}
-
-
-def _raw(content: Content) -> bytes | None:
-    if content is None:
-        return None
-    if isinstance(content, str):
-        return content.encode()
-    if content.keys() == {"base64"}:
-        return b64decode(str(content["base64"]), validate=True)
-    return msgspec.json.encode(content)
-
-
-# --- putting back
-
-
-class Refused(ValueError):
-    """One record that is not put back; the text says why."""
-
-
-class PutBack(NamedTuple):
-    """A record on its way back to the topic it came from."""
-
-    topic: str
-    record: Outgoing
-
-
-def from_letter(letter: Letter, settings: Settings) -> PutBack:
-    """The record as it was, with headers that say it is a replay.
-
-    Raises:
-        Refused: only its beginning was kept, it was put back too often, or it comes from no topic
-            of this installation.
-    """
-    about = letter.about
-    if about.cut_from_bytes is not None:
-        raise Refused(
-            f"only the beginning of its {about.cut_from_bytes:,} bytes was kept; the original "
-            f"stood at {about.topic}/{about.partition}/{about.offset}"
-        )
-    return _put_back(
-        settings,
-        about.topic,
-        Outgoing(
-            letter.key,
-            letter.value,
-            about.headers,
-            partition=about.partition,
-            timestamp_ms=_timestamp(about.timestamp_ms),
-        ),
-        replays=about.replays,
-        of=letter.position,
-    )
-
-
-def from_line(text: bytes, settings: Settings) -> PutBack:
-    """The record that a line of JSON, repaired or not, describes; its key says its partition.
-
-    Raises:
-        Refused: as `from_letter`, or the line cannot be read.
-    """
-    try:
-        line = _LINES.decode(text)
-        key, value = _raw(line.key), _raw(line.value)
-        headers = [(name, _raw(content) or b"") for name, content in line.headers]
-    except (ValueError, RecursionError) as fault:
-        raise Refused(f"{fault}; write lines as `freshet dead-letters list --json` does") from None
-    if line.cut_from_bytes is not None:
-        raise Refused("only its beginning was kept; complete it and remove cut_from_bytes")
-    return _put_back(
-        settings,
-        line.topic,
-        Outgoing(key, value, headers, timestamp_ms=_timestamp(line.timestamp_ms)),
-        replays=line.replays,
-        of=line.dead_letter or "a file",
-    )
-
-
-_LINES = msgspec.json.Decoder(Line)
-
-
-def _put_back(
-    settings: Settings, topic: str, record: Outgoing, *, replays: int, of: str
-) -> PutBack:
-    inputs = [settings.topic(name) for name in _INPUTS]
-    if topic not in inputs:
-        raise Refused(f"{topic} is no input topic; records go back to {', '.join(inputs)}")
-    if replays >= MAX_REPLAYS:
-        raise Refused(
-            f"it was put back {replays} times and rejected again each time; repair it, and set "
-            "replays to 0"
-        )
-    marks = [(REPLAY_OF, of.encode()), (REPLAYS, b"%d" % (replays + 1))]
-    own = [header for header in record.headers if header[0] not in (REPLAY_OF, REPLAYS)]
-    return PutBack(topic, record._replace(headers=own + marks))
-
-
-def _timestamp(recorded_ms: int | None) -> int | None:
-    """An event without `ts` happened when its record says, however late it is put back."""
-    return None if recorded_ms is None or recorded_ms < 0 else recorded_ms
-
-
 @cache
 def _version() -> str:
     return metadata.version("freshet")
-
-
-# --- the commands
-
-
-def run_list(settings: Settings, selection: Selection, *, as_lines: bool, out: Console) -> int:
-    """Print the selected dead letters: a table, or lines of JSON that `run_replay` reads."""
-    return asyncio.run(_list(settings, selection, as_lines, out))
-
-
-async def _list(settings: Settings, selection: Selection, as_lines: bool, out: Console) -> int:
-    if as_lines:
-        async for letter in letters(settings, selection):
-            out.file.write(as_json(letter).decode() + "\n")
-        return DONE
-    table = Table("rejected", "from", "reason", "what to do", "record", title_justify="left")
-    count = 0
-    async for letter in letters(settings, selection):
-        about, count = letter.about, count + 1
-        when = datetime.fromtimestamp(about.rejected_at_ms / 1000, UTC)
-        table.add_row(
-            f"{when:%Y-%m-%d %H:%M:%S}",
-            f"{about.topic}/{about.partition}/{about.offset}",
-            about.reason,
-            _plain(about.detail),
-            _plain(_shown(letter.value)),
-        )
-    if count:
-        out.print(table)
-    out.print(f"{count:,} dead letters." if count else "No dead letters.")
-    return DONE
-
-
-def _shown(value: bytes | None) -> str:
-    if value is None:
-        return "no value"
-    text = value[: _SHOWN_CHARS * 4].decode(errors="backslashreplace")
-    more = len(text) > _SHOWN_CHARS or len(value) > _SHOWN_CHARS * 4
-    return f"{text[:_SHOWN_CHARS]}… ({len(value):,} bytes)" if more else text
-
-
-def _plain(text: str) -> Text:
-    """What a stranger wrote is shown, not obeyed: neither rich's markup nor a terminal's codes."""
-    return Text("".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text))
-
-
-def run_replay(
-    settings: Settings,
-    selection: Selection | None,
-    *,
-    file: Path | None = None,
-    dry_run: bool = False,
-    out: Console,
-) -> int:
-    """Put dead letters back: the selected ones as they were, or those of a file of JSON lines.
-
-    Returns 0; 1 where some were refused (each is named); 2 where nothing could be read.
-    """
-    return asyncio.run(_replay(settings, selection, file, dry_run, out))
-
-
-async def _replay(
-    settings: Settings,
-    selection: Selection | None,
-    file: Path | None,
-    dry_run: bool,
-    out: Console,
-) -> int:
-    sent: Counter[str] = Counter()
-    refused = 0
-    publisher = Publisher(settings)
-    if not dry_run:
-        await publisher.start()
-    try:
-        waiting: list[PutBack] = []
-        async for found in _found(settings, selection, file):
-            if isinstance(found, Refused):
-                refused += 1
-                out.print(_plain(f"not put back: {found}"))
-                continue
-            waiting.append(found)
-            sent[found.topic] += 1
-            if len(waiting) >= _REPLAY_RECORDS:
-                await _publish(publisher, waiting, dry_run)
-                waiting = []
-        await _publish(publisher, waiting, dry_run)
-    except OSError as fault:
-        out.print(_plain(f"cannot read {file}: {fault.strerror or fault}"), style="red")
-        return NOT_DONE
-    finally:
-        if not dry_run:
-            await publisher.stop()
-    verb = "would be put back" if dry_run else "put back"
-    where = ", ".join(f"{count:,} on {topic}" for topic, count in sorted(sent.items()))
-    out.print(f"{sent.total():,} records {verb}" + (f": {where}." if where else "."))
-    if refused:
-        out.print(f"{refused:,} refused.", style="yellow")
-    return SOME_REFUSED if refused else DONE
-
-
-async def _found(
-    settings: Settings, selection: Selection | None, file: Path | None
-) -> AsyncIterator[PutBack | Refused]:
-    if file is not None:
-        for number, text in _lines(file):
-            try:
-                yield from_line(text, settings)
-            except Refused as why:
-                yield Refused(f"line {number}: {why}")
-        return
-    async for letter in letters(settings, selection or Selection()):
-        try:
-            yield from_letter(letter, settings)
-        except Refused as why:
-            yield Refused(f"{letter.position}: {why}")
-
-
-def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, numbered from 1; `-` is standard input."""
-    with contextlib.ExitStack() as stack:
-        source: IO[bytes] = (
-            sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
-        )
-        for number, text in enumerate(source, start=1):
-            if text.strip():
-                yield number, text
-
-
-async def _publish(publisher: Publisher, waiting: Iterable[PutBack], dry_run: bool) -> None:
-    by_topic: dict[str, list[Outgoing]] = {}
-    for topic, record in waiting:
-        by_topic.setdefault(topic, []).append(record)
-    for topic, records in by_topic.items():
-        if not dry_run:
-            await publisher.publish(topic, records)

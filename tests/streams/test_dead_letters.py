@@ -16,20 +16,17 @@ from rich.console import Console
 
 from schemas import RejectReason
 from schemas.dead_letter import parse_headers
-from streams.dead_letters import (
+from streams.dead_letters import Letter, Selection, build, instant_since
+from streams.dead_letters_replay import (
     DONE,
     MAX_REPLAYS,
     NOT_DONE,
     SOME_REFUSED,
-    Letter,
     PutBack,
     Refused,
-    Selection,
     as_json,
-    build,
     from_letter,
     from_line,
-    instant_since,
     run_list,
     run_replay,
 )
