@@ -36,7 +36,13 @@ import numpy as np
 from models.catalogue import ItemFacts
 from models.interactions import Interactions, Kind
 from schemas import Event, EventType, Item, Rejected, decode_event, decode_item, encode
-from schemas.limits import EARLIEST_MS, MAX_AHEAD_MS, MAX_ID_CHARS, MAX_NUMBER
+from schemas.limits import (
+    EARLIEST_MS,
+    MAX_AHEAD_MS,
+    MAX_ID_CHARS,
+    MAX_MESSAGE_BYTES,
+    MAX_NUMBER,
+)
 from schemas.timestamps import check_range, instant
 
 M = TypeVar("M")
@@ -221,7 +227,18 @@ class Messages(Generic[M]):
     def _csv_lines(self, first: bytes, lines: _Lines) -> Iterator[tuple[int, M]]:
         text = first.decode(errors="replace").strip("\r\n")
         delimiter = max(",;\t", key=text.count)
-        header = next(csv.reader([text], delimiter=delimiter), [])
+        if "\r" in text:
+            raise UnreadableFile(
+                f"{self._source.name} ends its lines with CR alone; save it with LF or CRLF and "
+                "try again."
+            )
+        try:
+            header = next(csv.reader([text], delimiter=delimiter), [])
+        except csv.Error as fault:
+            raise UnreadableFile(
+                f"{self._source.name}: its first line names no columns ({fault}); write them as "
+                "in user_id,item_id,event,value,ts or item_id,title,text,categories."
+            ) from None
         parse, width, faults = self._parser(header), len(header), self.faults
         for number, row in _rows(lines, delimiter, faults):
             if len(row) != width:
@@ -253,25 +270,32 @@ class _Source:
     """An open file, unpacked where need be."""
 
     name: str
-    raw: IO[bytes]
-    unpacked: IO[bytes]
+    raw: io.BufferedReader
     size: int | None
 
     def lines(self, faults: Faults) -> _Lines:
         number = 0
         try:
-            for number, line in enumerate(self.unpacked, start=1):
+            for number, line in enumerate(self._unpacked(), start=1):
                 yield number, line
         except (EOFError, gzip.BadGzipFile, zlib.error):
             faults.add(number + 1, "the gzip file is damaged or cut here; what came before is read")
         except OSError as fault:
             faults.add(number + 1, f"cannot read on: {fault.strerror or fault}")
 
+    def _unpacked(self) -> IO[bytes]:
+        # Not before the lines are wanted: the first byte of a pipe may be long in coming.
+        if self.raw.peek(2)[:2] != _GZIP_MAGIC:
+            return self.raw
+        # Iterating a GzipFile itself is three times slower.
+        return io.BufferedReader(gzip.GzipFile(fileobj=self.raw), _BUFFER_BYTES)
+
 
 @contextmanager
 def _open(path: Path) -> Iterator[_Source]:
     if str(path) == "-":
-        yield _source("standard input", sys.stdin.buffer, None)
+        assert isinstance(sys.stdin.buffer, io.BufferedReader)
+        yield _Source("standard input", sys.stdin.buffer, None)
         return
     try:
         raw = path.open("rb")
@@ -281,18 +305,13 @@ def _open(path: Path) -> Iterator[_Source]:
         ) from None
     with raw:
         size = path.stat().st_size if path.is_file() else None
-        yield _source(str(path), raw, size)
-
-
-def _source(name: str, raw: IO[bytes], size: int | None) -> _Source:
-    assert isinstance(raw, io.BufferedReader)
-    if raw.peek(2)[:2] != _GZIP_MAGIC:
-        return _Source(name, raw, raw, size)
-    # Iterating a GzipFile itself is three times slower.
-    return _Source(name, raw, io.BufferedReader(gzip.GzipFile(fileobj=raw), _BUFFER_BYTES), size)
+        yield _Source(str(path), raw, size)
 
 
 # --- CSV
+
+# A cell may be as long as a message; what is read of each field is limited where it is parsed.
+csv.field_size_limit(MAX_MESSAGE_BYTES)
 
 
 def _rows(lines: _Lines, delimiter: str, faults: Faults) -> Iterator[tuple[int, list[str]]]:
@@ -424,7 +443,7 @@ def _with_further(
         (row[places[column]] or None) if column in further else None
         for column in ("event_id", "recommendation_id", "position")
     )
-    if position is not None and not position.isdecimal():
+    if position is not None and not (position.isdecimal() and len(position) < 20):
         raise ValueError(f"position: {position[:40]!r} is no whole number, counted from 0")
     whole = Event(
         event.user_id,
@@ -476,7 +495,7 @@ def _type(text: str) -> EventType:
 def _time(text: str) -> int:
     """Milliseconds of a time that is not written in plain digits."""
     try:
-        number = float(text)
+        number = _float(text)
     except ValueError:
         return instant(text.strip())
     if not abs(number) < 1e17:
@@ -486,7 +505,7 @@ def _time(text: str) -> int:
 
 def _number(text: str) -> float | None:
     try:
-        number = float(text)
+        number = _float(text)
     except ValueError:
         if not text.strip():
             return None
@@ -494,6 +513,13 @@ def _number(text: str) -> float | None:
     if not abs(number) <= MAX_NUMBER:
         raise ValueError(f"value: {text[:40]!r} lies beyond {MAX_NUMBER:g}")
     return number
+
+
+def _float(text: str) -> float:
+    """As every program would read it: `1_0` is ten to Python alone."""
+    if "_" in text:
+        raise ValueError
+    return float(text)
 
 
 def _flag(text: str) -> bool:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -114,6 +115,7 @@ def test_a_time_is_seconds_or_milliseconds_or_text(path: Path, written: str, ms:
         (b"u" * 257 + b",i,view,1,1700000000", "user_id: has 257 characters"),
         (b"u,i,teleport,1,1700000000", "'teleport' is none of view, click"),
         (b"u,i,view,much,1700000000", "value: 'much' is no number"),
+        (b"u,i,view,1_0,1700000000", "value: '1_0' is no number"),
         (b"u,i,view,nan,1700000000", "value: 'nan' lies beyond"),
         (b"u,i,view,1e400,1700000000", "value: '1e400' lies beyond"),
         (b"u,i,view,1,", "ts: '' is not an instant"),
@@ -122,6 +124,7 @@ def test_a_time_is_seconds_or_milliseconds_or_text(path: Path, written: str, ms:
         (b"u,i,view,1,inf", "ts: 'inf' is no time"),
         (b"u,i,view,1,5", "before 1990"),
         (b"u,i,view,1,-1700000000", "before 1990"),
+        (b"u,i,view,1,1_700_000_000", "is not an instant"),
         (b"u,i,view,1,1971-01-01T00:00:00Z", "before 1990"),
         (b"u,i,view,1,9999-01-01T00:00:00Z", "ahead of now"),
         (b"u,i,view,1,99999999999999999999999", "is no time"),
@@ -192,6 +195,31 @@ def test_missing_columns_are_named_in_one_sentence(path: Path) -> None:
     )
     with pytest.raises(UnreadableFile, match="no column item_id"):
         items(path, b"id,title\n1,x\n")
+
+
+def test_lines_that_end_in_cr_alone_are_a_sentence(path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="CR alone"):
+        events(path, (HEADER + VIEW).replace(b"\n", b"\r"))
+
+
+def test_a_first_line_that_names_no_columns_is_a_sentence(path: Path) -> None:
+    with pytest.raises(UnreadableFile, match="names no columns"):
+        events(path, b"a" * 2_000_000 + b"\n" + VIEW)
+
+
+def test_a_quoted_text_may_be_as_long_as_the_limit_allows(path: Path) -> None:
+    found, faults = items(path, b'item_id,text\n1,"' + b"a" * 200_000 + b'"\n2,"b"\n')
+    assert faults == Faults()
+    assert [len(item.text) for _, item in found] == [200_000, 1]
+
+
+def test_opening_waits_for_no_content() -> None:
+    reading, writing = os.pipe()
+    with open_events(Path(f"/dev/fd/{reading}")) as file:
+        os.write(writing, HEADER + VIEW)
+        os.close(writing)
+        assert [line for line, _ in file] == [2]
+    os.close(reading)
 
 
 def test_a_file_that_is_not_there_or_is_no_text_is_a_sentence(path: Path) -> None:
