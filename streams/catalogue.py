@@ -8,6 +8,7 @@ they are passed over.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -70,6 +71,7 @@ class CatalogueFollower(Service):  # type: ignore[misc]  # mode is untyped
             await consumer.stop()
 
     async def _apply(self, records: Sequence[ConsumerRecord]) -> None:
+        now_ms = int(time.time() * 1000)
         changes: dict[str, ItemFacts | None] = {}
         for record in records:
             item_id = key_text(record)
@@ -78,7 +80,7 @@ class CatalogueFollower(Service):  # type: ignore[misc]  # mode is untyped
                     changes[item_id] = None
                 continue
             try:
-                item = decode_item(record.value, record.timestamp, record.timestamp)
+                item = decode_item(record.value, record.timestamp, now_ms)
             except Rejected:
                 continue
             changes[item.item_id] = facts(item)

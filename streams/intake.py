@@ -11,6 +11,7 @@ from schemas import Rejected
 from streams.dead_letters import build
 from streams.metrics import Metrics
 from streams.publisher import Outgoing
+from streams.settings import Settings
 
 M = TypeVar("M")
 
@@ -25,21 +26,27 @@ class Taken(NamedTuple, Generic[M]):
     message: M
 
 
-def take(
-    records: Sequence[ConsumerRecord], decode: Decode[M], now_ms: int, metrics: Metrics
-) -> tuple[list[Taken[M]], list[Outgoing]]:
-    """What could be decoded, in order, and dead letters for the rest."""
-    taken: list[Taken[M]] = []
-    dead: list[Outgoing] = []
-    for record in records:
-        try:
-            taken.append(Taken(record, decode(record.value, record.timestamp, now_ms)))
-        except Rejected as fault:
-            dead.append(reject(record, fault, now_ms, metrics))
-    return taken, dead
+class Intake:
+    """Sorts records; every dead letter it makes is counted."""
 
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self._room = settings.max_record_bytes
+        self._counts = metrics.dead_letters
 
-def reject(record: ConsumerRecord, fault: Rejected, now_ms: int, metrics: Metrics) -> Outgoing:
-    """The dead letter for one record, counted."""
-    metrics.dead_letters.labels(record.topic, fault.reason.value).inc()
-    return Outgoing(*build(record, fault.reason, fault.detail, now_ms))
+    def take(
+        self, records: Sequence[ConsumerRecord], decode: Decode[M], now_ms: int
+    ) -> tuple[list[Taken[M]], list[Outgoing]]:
+        """What could be decoded, in order, and dead letters for the rest."""
+        taken: list[Taken[M]] = []
+        dead: list[Outgoing] = []
+        for record in records:
+            try:
+                taken.append(Taken(record, decode(record.value, record.timestamp, now_ms)))
+            except Rejected as fault:
+                dead.append(self.reject(record, fault, now_ms))
+        return taken, dead
+
+    def reject(self, record: ConsumerRecord, fault: Rejected, now_ms: int) -> Outgoing:
+        """The dead letter for one record."""
+        self._counts.labels(record.topic, fault.reason.value).inc()
+        return Outgoing(*build(record, fault.reason, fault.detail, now_ms, at_most=self._room))

@@ -18,7 +18,7 @@ from models.recommender import Recommender
 from schemas import Cause, Event, EventType, Rejected, RejectReason, decode_event, encode
 from streams.answers import recommendation
 from streams.engine import Engine
-from streams.intake import Taken, reject, take
+from streams.intake import Intake, Taken
 from streams.metrics import Metrics
 from streams.publisher import Outgoing, Publisher
 from streams.settings import Settings
@@ -38,6 +38,7 @@ class EventPath:
     ) -> None:
         self._settings, self._engine = settings, engine
         self._publisher, self._metrics = publisher, metrics
+        self._intake = Intake(settings, metrics)
         #: Chunks are published one after another, or an older list could replace a newer one.
         self._in_order = asyncio.Lock()
 
@@ -49,7 +50,7 @@ class EventPath:
         # 1. Decode; what cannot be read is a dead letter.
         now_ms = int(time.time() * 1000)
         with metrics.timed("decode"):
-            taken, dead = take(records, decode_event, now_ms, metrics)
+            taken, dead = self._intake.take(records, decode_event, now_ms)
             self._count(taken)
 
         # 2. Learn from every event, in order; then rank once for each user who acted.
@@ -63,7 +64,7 @@ class EventPath:
                 log.exception("learning failed", **_where(records))
                 metrics.failures.labels("learn").inc()
                 fault = Rejected(RejectReason.LEARNER_FAILED, _traceback(error))
-                dead += [reject(t.record, fault, now_ms, metrics) for t in taken]
+                dead += [self._intake.reject(t.record, fault, now_ms) for t in taken]
 
         # 3. Publish; a repeat after a crash carries the same recommendation_id.
         outgoing = [_published(ranking, last[ranking.user_id], version) for ranking in lists]

@@ -12,7 +12,7 @@ from aiokafka import ConsumerRecord
 
 from schemas import Rejected, RejectReason, decode_item
 from streams.catalogue import key_text
-from streams.intake import reject, take
+from streams.intake import Intake
 from streams.metrics import Metrics
 from streams.publisher import Publisher
 from streams.settings import Settings
@@ -22,20 +22,21 @@ class ItemPath:
     """Sets aside what no worker can use."""
 
     def __init__(self, settings: Settings, publisher: Publisher, metrics: Metrics) -> None:
-        self._settings, self._publisher, self._metrics = settings, publisher, metrics
+        self._settings, self._publisher = settings, publisher
+        self._intake = Intake(settings, metrics)
 
     async def process(self, records: Sequence[ConsumerRecord]) -> None:
         """Take one chunk of one partition; on return its dead letters are on the brokers."""
         now_ms = int(time.time() * 1000)
         described = [record for record in records if record.value is not None]
-        _, dead = take(described, decode_item, now_ms, self._metrics)
+        _, dead = self._intake.take(described, decode_item, now_ms)
         nameless = Rejected(
             RejectReason.INVALID,
             "a null value deletes the item named by the record's key, and this record has no "
             "key that is text; send the item_id as the key",
         )
         dead += [
-            reject(record, nameless, now_ms, self._metrics)
+            self._intake.reject(record, nameless, now_ms)
             for record in records
             if record.value is None and key_text(record) is None
         ]

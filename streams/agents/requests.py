@@ -13,7 +13,7 @@ from models.recommender import Recommender
 from schemas import Cause, Rejected, RejectReason, Request, decode_request, encode
 from streams.answers import recommendation
 from streams.engine import Engine
-from streams.intake import Taken, reject, take
+from streams.intake import Intake, Taken
 from streams.metrics import Metrics
 from streams.publisher import Outgoing, Publisher
 from streams.settings import Settings
@@ -29,11 +29,12 @@ class RequestPath:
     ) -> None:
         self._settings, self._engine = settings, engine
         self._publisher, self._metrics = publisher, metrics
+        self._intake = Intake(settings, metrics)
 
     async def process(self, records: Sequence[ConsumerRecord]) -> None:
         """Take one chunk of one partition; on return every answer is on the brokers."""
         now_ms = int(time.time() * 1000)
-        taken, dead = take(records, decode_request, now_ms, self._metrics)
+        taken, dead = self._intake.take(records, decode_request, now_ms)
         answers: list[Outgoing] = []
         for asked in taken:
             try:
@@ -42,7 +43,7 @@ class RequestPath:
                 log.exception("answering failed", request=asked.message.request_id)
                 self._metrics.failures.labels("answer").inc()
                 fault = Rejected(RejectReason.LEARNER_FAILED, repr(error))
-                dead.append(reject(asked.record, fault, now_ms, self._metrics))
+                dead.append(self._intake.reject(asked.record, fault, now_ms))
         if answers:
             await self._publisher.publish(self._settings.topic("recommendations"), answers)
         if dead:
