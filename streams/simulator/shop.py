@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from streams.simulator.vocabulary import DEPARTMENTS, STYLES
 
 DIMENSIONS: Final = 12
-_APPEAL_SPREAD: Final = 0.8
+_APPEAL_SPREAD: Final = 0.7
 #: Share of the opening number of items that arrives, and is retired, per minute.
 _ARRIVALS_PER_MINUTE: Final = 0.02
 _RETIREMENTS_PER_MINUTE: Final = 0.01

@@ -11,7 +11,7 @@ what this session is about: one kind of product. `weariness` grows with each loo
 item, and more with its purchase.
 
 Shown a shelf, a shopper examines position k (0-based) with probability (k + 1)^-0.6 and clicks on
-what was examined with probability sigmoid(U - 5), each position on its own. The same model
+what was examined with probability sigmoid(U - 5.5), each position on its own. The same model
 serves every arm.
 """
 
@@ -25,17 +25,17 @@ import numpy as np
 
 from streams.simulator.shop import DIMENSIONS, Floats, Indices, Shop
 
-_DEPARTMENT_SPREAD: Final = 1.5
+_DEPARTMENT_SPREAD: Final = 1.2
 _COMMON_SPREAD: Final = 0.7
-_STYLE_SPREAD: Final = 1.2
+_STYLE_SPREAD: Final = 1.0
 #: After so many seconds a taste has forgotten 63 % of what it was.
 _DEPARTMENT_MEMORY_S: Final = 1200.0
 _STYLE_MEMORY_S: Final = 600.0
-_SAME_KIND: Final = 1.5
-_SAME_DEPARTMENT: Final = 0.8
+_SAME_KIND: Final = 3.0
+_SAME_DEPARTMENT: Final = 1.5
 _WEARY_OF_SEEN: Final = 1.0
 _WEARY_OF_BOUGHT: Final = 5.0
-_RESERVE: Final = 5.0
+_RESERVE: Final = 5.5
 _POSITION_BIAS: Final = 0.6
 _NO_INTENT: Final = -1
 

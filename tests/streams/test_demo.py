@@ -277,8 +277,15 @@ def test_a_worker_that_dies_ends_the_demo_with_its_last_words(
 
 
 @pytest.mark.broker
-@pytest.mark.parametrize("what", ["Setting up", "Kafka", "first recommendation"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("what", "number"),
+    [
+        ("Setting up", signal.SIGINT),
+        ("Kafka", signal.SIGTERM),
+        ("first recommendation", signal.SIGINT),
+        ("first recommendation", signal.SIGTERM),
+    ],
+)
 def test_an_interrupt_at_any_stage_ends_everything(
     what: str, number: signal.Signals, tmp_path: Path, cache_dir: Path
 ) -> None:
