@@ -202,18 +202,22 @@ def test_ctrl_c_ends_it_and_says_how_many_were_sent(
 
 
 @pytest.mark.broker
-def test_ctrl_c_ends_it_while_it_waits_for_standard_input(kafka: Kafka, settings: Settings) -> None:
+@pytest.mark.parametrize("count", [5, 0])
+def test_ctrl_c_ends_it_while_it_waits_for_standard_input(
+    kafka: Kafka, settings: Settings, count: int
+) -> None:
     process = command(settings, "-", stdin=subprocess.PIPE)
     assert process.stdin is not None
-    process.stdin.write("\n".join([HEADER, *views(5)]) + "\n")
-    process.stdin.flush()
+    if count:
+        process.stdin.write("\n".join([HEADER, *views(count)]) + "\n")
+        process.stdin.flush()
     until_the_topics_are_there(kafka, settings)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, notes = process.communicate(timeout=20)
     assert process.returncode == LINES_SKIPPED
     assert "Traceback" not in notes
-    assert "Interrupted: sent 5 events" in notes
+    assert f"Interrupted: sent {count} events" in notes
 
 
 @pytest.mark.broker
