@@ -78,6 +78,8 @@ def main() -> None:
             "with --bootstrap-servers.",
             highlight=False,
         )
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
