@@ -42,8 +42,6 @@ Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 # How long the broker may hold a fetch when nothing is new. A partition left out of the fetch in
 # flight waits for its end, so this bounds a delay after back-pressure that is 1.5 s in stock Faust.
 _FETCH_MAX_WAIT_MS: Final = 100
-# Likewise for our own wait for what has been fetched, from which a resumed partition was left out.
-_POLL_TIMEOUT_S: Final = 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -186,8 +184,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     # --- delivery
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, "_ChunkMessage"]]:  # noqa: ARG002
-        records, _active = await self._wait_next_records(_POLL_TIMEOUT_S)
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, "_ChunkMessage"]]:
+        records, _active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
             return
@@ -209,18 +207,23 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         if self.flow_active and not self._get_active_partitions():
             self._may_fetch.clear()
             try:
-                await asyncio.wait_for(self._may_fetch.wait(), 1.0)
+                await asyncio.wait_for(self._may_fetch.wait(), timeout)
             except TimeoutError:
                 pass
         return await super()._wait_next_records(timeout)
 
     def on_buffer_drop(self, tp: TP) -> None:
         super().on_buffer_drop(tp)
-        self._may_fetch.set()
+        self._fetch_again()
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
         super().resume_partitions(tps)
+        self._fetch_again()
+
+    def _fetch_again(self) -> None:
         self._may_fetch.set()
+        # A wait for the other partitions may be under way, and they may be idle.
+        self._thread.look_again()
 
     def _to_chunk_message(
         self, tp: TP, records: Sequence[Record], generation: int, received_at: float
@@ -248,8 +251,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             tp=tp,
             generation_id=generation,
         )
-        # Faust drops its reference when the agent takes its next chunk, or raises. With one more
-        # that never comes to an acknowledgement: only `Chunk.ack` says so.
+        # Faust drops its reference when the agent takes its next chunk, or raises. With one more,
+        # that is never the last, and its own list of acknowledged offsets, which we do not use and
+        # would have to empty, stays empty.
         message.incref()
         return message
 
@@ -260,11 +264,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
         return [
-            tp
-            for tp, messages in self._in_flight.items()
-            if messages
-            and messages[0].value.acked
-            and (topics is None or tp in topics or tp.topic in topics)
+            tp for tp in self._in_flight if topics is None or tp in topics or tp.topic in topics
         ]
 
     def _new_offset(self, tp: TP) -> int | None:
@@ -329,6 +329,17 @@ class _ChunkMessage(ConsumerMessage):  # type: ignore[misc]
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    def look_again(self) -> None:
+        """Have a wait for records look again at what has been fetched, and for which partitions."""
+        self.thread_loop.call_soon_threadsafe(self._look_again)
+
+    def _look_again(self) -> None:
+        # aiokafka leaves no other way to end a wait early without losing what it would return.
+        if self._consumer is not None and self._consumer._fetcher is not None:
+            fetcher = self._consumer._fetcher
+            for waiter in list(fetcher._fetch_waiters):
+                fetcher._notify(waiter)
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust has no setting for it; aiokafka reads it when the consumer starts.

@@ -38,6 +38,7 @@ def note_chunk(chunk: Chunk, what: str = "chunk") -> None:
         offsets=[record.offset for record in chunk.records],
         values=[(record.value or b"")[:20].decode() for record in chunk.records],
         waiting=sum(map(len, app.consumer._in_flight.values())),
+        kept_by_faust=sum(map(len, app.consumer._acked.values())),
     )
 
 
