@@ -11,7 +11,7 @@ what this session is about: one kind of product. `weariness` grows with each loo
 item, and more with its purchase.
 
 Shown a shelf, a shopper examines position k (0-based) with probability (k + 1)^-0.6 and clicks on
-what was examined with probability sigmoid(U - 5.5), each position on its own. The same model
+what was examined with probability sigmoid(U - 5.2), each position on its own. The same model
 serves every arm.
 """
 
@@ -35,7 +35,7 @@ _SAME_KIND: Final = 3.0
 _SAME_DEPARTMENT: Final = 1.5
 _WEARY_OF_SEEN: Final = 1.0
 _WEARY_OF_BOUGHT: Final = 5.0
-_RESERVE: Final = 5.5
+_RESERVE: Final = 5.2
 _POSITION_BIAS: Final = 0.6
 _NO_INTENT: Final = -1
 
