@@ -33,7 +33,7 @@ from models.evidence import (
     SUPPORT,
     TREND,
 )
-from models.jit import kernel
+from models.jit import inlined, kernel
 from models.lists import spare
 from models.numeric import F, log, uniform
 from models.ranker import Ranker
@@ -171,8 +171,8 @@ def _scores_as_evidence(board, chosen):  # type: ignore[no-untyped-def]
         out[STRONGEST_FORWARD, x] = log(tally[line, BEST_FORWARD] * norm + F(1e-3))
 
 
-@kernel
-def gather(state, user, second, norm, excluded, rule, query):  # type: ignore[no-untyped-def]
+@inlined
+def _gather(state, user, second, norm, excluded, rule, query):  # type: ignore[no-untyped-def]
     """Step 1: candidates on the board with their evidence; returns how many.
 
     norm: float32 by item, 0 where it must not be recommended. excluded: int32, items left out.
@@ -218,12 +218,20 @@ def gather(state, user, second, norm, excluded, rule, query):  # type: ignore[no
     return chosen
 
 
+@inlined
+def _place_of(board, item):  # type: ignore[no-untyped-def]
+    """The item's place among the candidates, or -1."""
+    line = board.mark[item, 1] if board.mark[item, 0] == board.number[0] else np.int32(-1)
+    return np.int64(board.chosen[line]) - 1 if line >= 0 else np.int64(-1)
+
+
 @kernel
-def _rank_in(row, chosen, place, floor, known):  # type: ignore[no-untyped-def]
+def _measure(state, name, row, chosen, place, floor, k, ranks):  # type: ignore[no-untyped-def]
     """0-based mid-rank of the candidate at `place` (-1: none) by this row of values.
 
     What is not above the floor is not proposed: it stands behind all that is, at the middle.
     """
+    known = state.clock[KNOWN]
     proposed, higher, equal = 0, 0, 0
     value = row[place] if place >= 0 else floor
     for x in range(chosen):
@@ -231,14 +239,58 @@ def _rank_in(row, chosen, place, floor, known):  # type: ignore[no-untyped-def]
         higher += row[x] > value
         equal += row[x] == value
     if place >= 0 and value > floor:
-        return F(higher + 0.5 * (equal - 1))
-    return F(proposed + 0.5 * max(0, known - proposed - 1))
+        rank = F(higher + 0.5 * (equal - 1))
+    else:
+        rank = F(proposed + 0.5 * max(0, known - proposed - 1))
+    state.hits[name, 0] += rank < 10
+    state.hits[name, 1] += 1
+    if k < ranks.shape[0]:
+        ranks[k, name] = rank
+
+
+@kernel
+def _measure_strategies(state, chosen, place, k, ranks):  # type: ignore[no-untyped-def]
+    """Where each single strategy would have ranked the item taken."""
+    for c in range(STRATEGY_COLUMNS.shape[0]):
+        column = STRATEGY_COLUMNS[c]
+        floor = BLANK[column] + F(1e-4)
+        row = state.board.evidence[column]
+        _measure(state, 1 + c, row, chosen, place, floor, k, ranks)
+
+
+@kernel
+def _short_of_room(state, user, rules):  # type: ignore[no-untyped-def]
+    """Whether some block of memory might not hold the next event."""
+    return (
+        spare(state.covisitation.rows) < covisitation.PLACES_PER_EVENT
+        or spare(state.users.history) < 4 * rules.longest
+        or spare(state.users.refused) < 4 * state.users.refused.room[user] + 8
+        or spare(state.neighbours.visits) < 4 * neighbours.VISITORS
+        or state.embeddings.used[0] + SLOTS_PER_EVENT > state.embeddings.into.shape[0]
+    )
+
+
+@kernel
+def _deepen(state, user, item, second, kind, weight, rules):  # type: ignore[no-untyped-def]
+    """Whether the event only deepens an interaction of this session (`user.deepens`); if so, it
+    adds to the trends and that is all."""
+    back = deepens(state.users, user, item, second, kind)
+    if back < 0:
+        return False
+    held = (state.users.kinds[user] >> (4 * back)) & 15
+    if kind > held:
+        state.users.kinds[user] += np.int64(kind - held) << (4 * back)
+        added = weight * F(rules.deepening)
+        trends.learn(state.trends, item, second, state.clock[TAKEN], added)
+    return True
 
 
 @kernel
 def _best_of(board, chosen, items, scores):  # type: ignore[no-untyped-def]
-    """The highest scores in order into `items` (-1 beyond the last) and `scores`; their number."""
+    """The highest scores in order into `items`, -1 beyond the last, and `scores`."""
     n, most = 0, items.shape[0]
+    for x in range(most):
+        items[x] = -1
     for x in range(chosen):
         score = board.score[x]
         if n == most and score <= scores[n - 1]:
@@ -251,10 +303,9 @@ def _best_of(board, chosen, items, scores):  # type: ignore[no-untyped-def]
             at -= 1
         scores[at] = score
         items[at] = board.item[board.candidate[x]]
-    return n
 
 
-@kernel
+@inlined
 def _learn_everywhere(state, user, item, second, kind, weight, rules, query, vectors):  # type: ignore[no-untyped-def]
     """Step 4: the event enters every source, and then the user's history."""
     users, clock = state.users, state.clock
@@ -296,120 +347,71 @@ def _learn_everywhere(state, user, item, second, kind, weight, rules, query, vec
     clock[TAKEN] += 1
 
 
-@kernel
-def learn(state, rules, every, users, items, kinds, times, begin, ranks, top):  # type: ignore[no-untyped-def]
-    """Learn events from `begin` on, in order; returns the first one not learned.
+LEARN, LEARN_AND_RANK, RECOMMEND = 0, 1, 2
+"""What `run` does with its rows: learn events and rank on a share of them; learn events and rank
+on each; answer questions."""
 
-    It stops short when a block of memory might not hold the next event; the caller enlarges it and
-    calls again. every: rank on every event rather than on a share of them. users, items: int32;
-    kinds: int8; times: float64, finite. ranks: float32 [events or 0, 1 + strategies], filled with
-    Freshet's and each strategy's rank of the item taken, NaN where it is not scored. top: int32
-    [events or 0, n], the list that Freshet would have shown.
+
+@kernel
+def run(state, rules, task, users, items, kinds, times, begin, norm, excluded, ranks, top, scores):  # type: ignore[no-untyped-def]
+    """Take rows `begin` and on, in order; returns the first one not done.
+
+    A single function for learning and recommending, as both need the ranking and its machine code
+    is what takes long to build. It stops short when a block of memory might not hold the next
+    event; the caller enlarges it and calls again.
+
+    users, items: int32; kinds: int8; times: float64, finite: the events, or the questions' users
+    and times. norm: float32 by item, 0 where it must not be recommended. excluded: int32, items
+    left out of each list. Filled in, where there are rows for it: ranks, float32 [rows, 1 +
+    strategies], where the item taken stood by Freshet and by each strategy, NaN where not scored;
+    top, int32 [rows, n], the list, -1 beyond its end; scores, float32 [rows, n].
     """
     clock, time, board = state.clock, state.time, state.board
+    history, slot = state.users.history, state.embeddings.slot
     query = np.empty(embeddings.WIDTH, np.float32)
-    none = np.empty(0, np.int32)
-    list_items = np.empty(max(1, top.shape[1]), np.int32)
-    list_scores = np.empty(max(1, top.shape[1]), np.float32)
-    norm, count = state.covisitation.norm, state.covisitation.count
+    count = state.covisitation.count
+    learning = task != RECOMMEND
     for k in range(begin, users.shape[0]):
         user, item, kind = users[k], items[k], kinds[k]
-        if (
-            spare(state.covisitation.rows) < covisitation.PLACES_PER_EVENT
-            or spare(state.users.history) < 4 * rules.longest
-            or spare(state.users.refused) < 4 * state.users.refused.room[user] + 8
-            or spare(state.neighbours.visits) < 4 * neighbours.VISITORS
-            or state.embeddings.used[0] + SLOTS_PER_EVENT > state.embeddings.into.shape[0]
-        ):
-            return k
-        if time[BEGUN] == 0:
-            time[BEGUN] = 1
-            time[EPOCH] = np.floor(times[k])
         second = second_of(time, times[k])
-        time[NOW] = max(time[NOW], np.float64(second))
-        clock[EVENTS] += 1
-        if kind > LAST_POSITIVE:
-            if kind < IMPRESSION:
-                refuse(state.users, user, item)
-            continue
-        weight = weight_of(state.users, user, clock[TAKEN], rules.influence)
-        back = deepens(state.users, user, item, second, kind)
-        if back >= 0:
-            held = (state.users.kinds[user] >> (4 * back)) & 15
-            if kind > held:
-                state.users.kinds[user] += np.int64(kind - held) << (4 * back)
-                trends.learn(
-                    state.trends, item, second, clock[TAKEN], weight * F(rules.deepening)
-                )
-            continue
+        weight, full = F(1), True
+        if learning:
+            if _short_of_room(state, user, rules):
+                return k
+            if time[BEGUN] == 0:
+                time[BEGUN] = 1
+                time[EPOCH] = np.floor(times[k])
+                second = np.int32(0)
+            time[NOW] = max(time[NOW], np.float64(second))
+            clock[EVENTS] += 1
+            if kind > LAST_POSITIVE:
+                if kind < IMPRESSION:
+                    refuse(state.users, user, item)
+                continue
+            weight = weight_of(state.users, user, clock[TAKEN], rules.influence)
+            if _deepen(state, user, item, second, kind, weight, rules):
+                continue
+            full = weight >= 1 or uniform(state.random) < weight
 
-        full = weight >= 1 or uniform(state.random) < weight
-        if clock[KNOWN] > 0 and (every or uniform(state.random) < rules.practice):
-            chosen = gather(state, user, second, norm, none, rules.repeats, query)
+        if task != LEARN or uniform(state.random) < rules.practice:
+            chosen = _gather(state, user, second, norm, excluded, rules.repeats, query)
             right = -1
-            if board.mark[item, 0] == board.number[0] and board.mark[item, 1] >= 0:
-                right = np.int64(board.chosen[board.mark[item, 1]]) - 1
-            scored = count[item] > 0
-            if scored:
-                for c in range(STRATEGY_COLUMNS.shape[0]):
-                    column = STRATEGY_COLUMNS[c]
-                    rank = _rank_in(
-                        board.evidence[column], chosen, right, BLANK[column] + F(1e-4), clock[KNOWN]
-                    )
-                    state.hits[1 + c, 0] += rank < 10
-                    state.hits[1 + c, 1] += 1
-                    if k < ranks.shape[0]:
-                        ranks[k, 1 + c] = rank
-            if chosen > 0:
+            if learning:
+                right = _place_of(board, item)
+                if count[item] > 0:
+                    _measure_strategies(state, chosen, right, k, ranks)
                 ranker.observe(state.ranker, board.evidence, chosen)
-                ranker.normalise(state.ranker, board.evidence, chosen)
-                ranker.ask(
-                    state.ranker, state.users.history, user, state.embeddings.slot, board, chosen
-                )
+            ranker.normalise(state.ranker, board.evidence, chosen)
+            ranker.ask(state.ranker, history, user, slot, board, chosen)
             if k < top.shape[0]:
-                n = _best_of(board, chosen, list_items, list_scores)
-                for x in range(top.shape[1]):
-                    top[k, x] = list_items[x] if x < n else -1
-            if scored:
-                rank = _rank_in(board.score, chosen, right, F(-1e30), clock[KNOWN])
-                state.hits[0, 0] += rank < 10
-                state.hits[0, 1] += 1
-                if k < ranks.shape[0]:
-                    ranks[k, 0] = rank
-            if right >= 0 and chosen > 1 and full:
-                ranker.tell(
-                    state.ranker,
-                    state.users.history,
-                    user,
-                    state.embeddings.slot,
-                    board,
-                    chosen,
-                    right,
-                    state.random,
-                )
-        _learn_everywhere(state, user, item, second, kind, weight, rules, query, full)
+                _best_of(board, chosen, top[k], scores[k])
+            if learning:
+                if count[item] > 0:
+                    _measure(state, 0, board.score, chosen, right, F(-1e30), k, ranks)
+                if right >= 0 and chosen > 1 and full:
+                    ranker.tell(
+                        state.ranker, history, user, slot, board, chosen, right, state.random
+                    )
+        if learning:
+            _learn_everywhere(state, user, item, second, kind, weight, rules, query, full)
     return users.shape[0]
-
-
-@kernel
-def recommend(state, rules, users, t, norm, excluded, items, scores):  # type: ignore[no-untyped-def]
-    """The best items of each user at time t, into items, int32 [users, n] (-1 beyond the last),
-    and scores, float32 [users, n]. Only scratch is written."""
-    query = np.empty(embeddings.WIDTH, np.float32)
-    second = second_of(state.time, t)
-    for k in range(users.shape[0]):
-        user = users[k]
-        chosen = gather(state, user, second, norm, excluded, rules.repeats, query)
-        if chosen > 0:
-            ranker.normalise(state.ranker, state.board.evidence, chosen)
-            ranker.ask(
-                state.ranker,
-                state.users.history,
-                user,
-                state.embeddings.slot,
-                state.board,
-                chosen,
-            )
-        n = _best_of(state.board, chosen, items[k], scores[k])
-        for x in range(n, items.shape[1]):
-            items[k, x] = -1

@@ -84,13 +84,13 @@ class Recommender:
 
     def learn(self, chunk: Interactions) -> None:
         """Learn every event of a chunk, in order."""
-        self._learn(chunk, False, np.empty((0, 1), np.float32), np.empty((0, 1), np.int32))
+        self._learn(chunk, engine.LEARN, np.empty((0, 1), np.float32), np.empty((0, 1), np.int32))
 
     def rank_and_learn(self, chunk: Interactions, *, top: int = 10) -> PrequentialChunk:
         """Before learning each event, rank all items for its user; then learn it."""
         ranks = np.full((len(chunk), len(STRATEGY_NAMES)), np.nan, np.float32)
         top_items = np.full((len(chunk), top), -1, np.int32)
-        self._learn(chunk, True, ranks, top_items)
+        self._learn(chunk, engine.LEARN_AND_RANK, ranks, top_items)
         return PrequentialChunk(STRATEGY_NAMES, ranks, top_items, None)
 
     def recommend(
@@ -199,7 +199,7 @@ class Recommender:
     def _learn(
         self,
         chunk: Interactions,
-        every: bool,
+        task: int,
         ranks: NDArray[np.float32],
         top: NDArray[np.int32],
     ) -> None:
@@ -209,10 +209,24 @@ class Recommender:
         self._state = growth.with_users(self._state, self._users.reach)
         growth.rest_the_board(self._state, len(chunk))
         times = _usable(chunk.times, self._latest())
+        kinds = np.ascontiguousarray(chunk.kinds, np.int8)
+        scores = np.empty(top.shape, np.float32)
         done = 0
         while done < len(chunk):
-            done = engine.learn(
-                self._state, self._rules, every, users, items, chunk.kinds, times, done, ranks, top
+            done = engine.run(
+                self._state,
+                self._rules,
+                task,
+                users,
+                items,
+                kinds,
+                times,
+                done,
+                self._norm,
+                _NO_ITEMS,
+                ranks,
+                top,
+                scores,
             )
             if done < len(chunk):
                 self._state = growth.with_room(self._state, int(users[done]), self._rules)
@@ -235,7 +249,21 @@ class Recommender:
         scores = np.zeros((len(users), n), np.float32)
         growth.rest_the_board(self._state, len(users))
         now = now if math.isfinite(now) else self._latest()
-        engine.recommend(self._state, self._rules, users, now, norm, excluded, items, scores)
+        engine.run(
+            self._state,
+            self._rules,
+            engine.RECOMMEND,
+            users,
+            users,
+            np.zeros(len(users), np.int8),
+            np.full(len(users), now),
+            0,
+            norm,
+            excluded,
+            np.empty((0, 1), np.float32),
+            items,
+            scores,
+        )
         del reasons
         return [
             Ranking(

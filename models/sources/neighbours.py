@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.board import line_of
 from models.evidence import NEIGHBOURS
@@ -44,7 +45,7 @@ class Neighbours(NamedTuple):
     """
 
     visits: Lists
-    seen: np.ndarray
+    seen: NDArray[np.int32]
 
 
 def new_neighbours(items: int) -> Neighbours:
@@ -67,6 +68,26 @@ def learn(state, user, item, ordinal):  # type: ignore[no-untyped-def]
     visits.words[at, USER] = user
     visits.words[at, ORDINAL] = ordinal
     state.seen[item] += 1
+
+
+@kernel
+def _least_of_the_most_alike(similarity, met):  # type: ignore[no-untyped-def]
+    """A similarity that about MOST_ALIKE of the users met reach: by halving the interval."""
+    if met <= MOST_ALIKE:
+        return F(0)
+    low, high = F(0), F(0)
+    for m in range(met):
+        high = max(high, similarity[m])
+    for _ in range(12):
+        middle = F(0.5) * (low + high)
+        reach = 0
+        for m in range(met):
+            reach += similarity[m] >= middle
+        if reach > MOST_ALIKE:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 @kernel
@@ -96,9 +117,7 @@ def propose(state, users, user, board, norm):  # type: ignore[no-untyped-def]
                 board.anchor_item[met] = item
                 met += 1
             board.similarity[board.user_mark[visitor, 1]] += weight
-    least = F(0)
-    if met > MOST_ALIKE:
-        least = np.partition(board.similarity[:met], met - MOST_ALIKE)[met - MOST_ALIKE]
+    least = _least_of_the_most_alike(board.similarity, met)
     heard = 0
     for m in range(met):
         similarity = board.similarity[m]
