@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -92,12 +93,14 @@ class Selection:
     topic      the original topic, with or without the prefix of this installation
     since_ms   rejected at this instant or later
     limit      the newest so many of them
+    at         the one whose original stood at this topic, partition and offset
     """
 
     topic: str | None = None
     reason: str | None = None
     since_ms: int | None = None
     limit: int | None = None
+    at: tuple[str, int, int] | None = None
 
 
 def instant_since(text: str | None) -> int | None:
@@ -120,6 +123,24 @@ def instant_since(text: str | None) -> int | None:
         ) from None
 
 
+def place_at(text: str | None) -> tuple[str, int, int] | None:
+    """Topic, partition and offset of `events/2/4711`, as `freshet dead-letters list` writes them.
+
+    Raises:
+        SettingsError: the text is something else.
+    """
+    if text is None:
+        return None
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        raise SettingsError(
+            f"--at {text[:60]}: write topic, partition and offset of the original record, such as "
+            "events/2/4711."
+        )
+    return found[1], int(found[2]), int(found[3])
+
+
+_PLACE = re.compile(r"(.+)/([0-9]{1,9})/([0-9]{1,19})")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 
 
@@ -145,8 +166,7 @@ async def letters(settings: Settings, selection: Selection) -> AsyncIterator[Let
 
 async def _read(settings: Settings, selection: Selection) -> AsyncIterator[Letter]:
     topic = settings.topic("dead-letters")
-    named = selection.topic
-    wanted = {named, settings.topic(named)} if named is not None else None
+    wanted = _wanted(settings, selection)
     consumer = AIOKafkaConsumer(
         **client_options(settings), enable_auto_commit=False, fetch_max_wait_ms=_POLL_MS
     )
@@ -194,11 +214,19 @@ def _letter(record: ConsumerRecord) -> Letter | None:
     return Letter(record.topic, record.partition, record.offset, record.key, record.value, about)
 
 
+def _wanted(settings: Settings, selection: Selection) -> set[str] | None:
+    """The full names that the selection's topics may mean."""
+    named = [selection.topic, selection.at and selection.at[0]]
+    choices = [{name, settings.topic(name)} for name in named if name is not None]
+    return set.intersection(*choices) if choices else None
+
+
 def _selected(about: DeadLetter, selection: Selection, wanted: set[str] | None) -> bool:
     return (
         (wanted is None or about.topic in wanted)
         and (selection.reason is None or about.reason == selection.reason)
         and (selection.since_ms is None or about.rejected_at_ms >= selection.since_ms)
+        and (selection.at is None or (about.partition, about.offset) == selection.at[1:])
     )
 
 

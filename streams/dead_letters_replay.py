@@ -1,7 +1,8 @@
 """`freshet dead-letters`: look at what could not be taken, repair it, and put it back.
 
 A dead letter becomes a line of JSON, which an operator repairs; a line, or the letter itself,
-becomes a record on the topic that the original came from.
+becomes a record on the topic that the original came from. The dead letter stays where it is until
+its retention ends: to put it back twice is to have the record twice.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import field
@@ -24,8 +26,9 @@ from rich.text import Text
 
 from schemas.dead_letter import REPLAY_OF, REPLAYS
 from streams.dead_letters import Letter, Selection, letters
-from streams.publisher import Outgoing, Publisher
+from streams.publisher import Outgoing, Publisher, PublishError
 from streams.settings import Settings
+from streams.topics import ensure_topics, topics
 
 #: A record rejected this often is not put back again: repeating does not cure it.
 MAX_REPLAYS = 5
@@ -35,6 +38,8 @@ DONE, SOME_REFUSED, NOT_DONE = 0, 1, 2
 _INPUTS = ("events", "items", "requests", "erasures")
 _REPLAY_RECORDS = 500
 _SHOWN_CHARS = 60
+#: What Kafka can write.
+_LATEST_MS = 2**63 - 1
 
 
 def run_list(settings: Settings, selection: Selection, *, as_lines: bool, out: Console) -> int:
@@ -51,9 +56,8 @@ async def _list(settings: Settings, selection: Selection, as_lines: bool, out: C
     count = 0
     async for letter in letters(settings, selection):
         about, count = letter.about, count + 1
-        when = datetime.fromtimestamp(about.rejected_at_ms / 1000, UTC)
         table.add_row(
-            f"{when:%Y-%m-%d %H:%M:%S}",
+            _when(about.rejected_at_ms),
             f"{about.topic}/{about.partition}/{about.offset}",
             about.reason,
             _plain(about.detail),
@@ -63,6 +67,13 @@ async def _list(settings: Settings, selection: Selection, as_lines: bool, out: C
         out.print(table)
     out.print(f"{count:,} dead letters." if count else "No dead letters.")
     return DONE
+
+
+def _when(ms: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError):  # a stranger may have written any number
+        return f"{ms} ms"
 
 
 def _shown(value: bytes | None) -> str:
@@ -88,7 +99,8 @@ def run_replay(
 ) -> int:
     """Put dead letters back: the selected ones as they were, or those of a file of JSON lines.
 
-    Returns 0; 1 where some were refused (each is named); 2 where nothing could be read.
+    Returns 0; 1 where some were refused (each is named); 2 where the file or the brokers ended it,
+    and what is said counts only what the brokers have.
     """
     return asyncio.run(_replay(settings, selection, file, dry_run, out))
 
@@ -102,8 +114,11 @@ async def _replay(
 ) -> int:
     sent: Counter[str] = Counter()
     refused = 0
+    code = DONE
+    began = time.time()
     publisher = Publisher(settings)
     if not dry_run:
+        await ensure_topics(settings)
         await publisher.start()
     try:
         waiting: list[PutBack] = []
@@ -113,23 +128,27 @@ async def _replay(
                 out.print(_plain(f"not put back: {found}"))
                 continue
             waiting.append(found)
-            sent[found.topic] += 1
             if len(waiting) >= _REPLAY_RECORDS:
-                await _publish(publisher, waiting, dry_run)
+                await _publish(None if dry_run else publisher, waiting, sent)
                 waiting = []
-        await _publish(publisher, waiting, dry_run)
-    except OSError as fault:
-        out.print(_plain(f"cannot read {file}: {fault.strerror or fault}"), style="red")
-        return NOT_DONE
+        await _publish(None if dry_run else publisher, waiting, sent)
+    except (CannotRead, PublishError) as fault:
+        code = NOT_DONE
+        out.print(_plain(str(fault)), style="red")
     finally:
         if not dry_run:
             await publisher.stop()
     verb = "would be put back" if dry_run else "put back"
     where = ", ".join(f"{count:,} on {topic}" for topic, count in sorted(sent.items()))
     out.print(f"{sent.total():,} records {verb}" + (f": {where}." if where else "."))
+    if sent and not dry_run and file is None:
+        out.print(
+            "They stay on dead-letters as well; to put back only later ones next time: --since "
+            f"{datetime.fromtimestamp(int(began), UTC):%Y-%m-%dT%H:%M:%SZ}"
+        )
     if refused:
         out.print(f"{refused:,} refused.", style="yellow")
-    return SOME_REFUSED if refused else DONE
+    return code or (SOME_REFUSED if refused else DONE)
 
 
 async def _found(
@@ -152,21 +171,28 @@ async def _found(
 def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
     """The lines that are not blank, numbered from 1; `-` is standard input."""
     with contextlib.ExitStack() as stack:
-        source: IO[bytes] = (
-            sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
-        )
-        for number, text in enumerate(source, start=1):
-            if text.strip():
-                yield number, text
+        try:
+            source: IO[bytes] = (
+                sys.stdin.buffer if str(file) == "-" else stack.enter_context(file.open("rb"))
+            )
+            for number, text in enumerate(source, start=1):
+                if text.strip():
+                    yield number, text
+        except OSError as fault:
+            raise CannotRead(f"cannot read {file}: {fault.strerror or fault}") from None
 
 
-async def _publish(publisher: Publisher, waiting: Iterable[PutBack], dry_run: bool) -> None:
+async def _publish(
+    publisher: Publisher | None, waiting: Iterable[PutBack], sent: Counter[str]
+) -> None:
+    """Counts in `sent` what the brokers have, or without a publisher what they would get."""
     by_topic: dict[str, list[Outgoing]] = {}
     for topic, record in waiting:
         by_topic.setdefault(topic, []).append(record)
     for topic, records in by_topic.items():
-        if not dry_run:
+        if publisher is not None:
             await publisher.publish(topic, records)
+        sent[topic] += len(records)
 
 
 # --- as lines of JSON, to look at, repair and feed back
@@ -183,7 +209,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     key: Content = None
     partition: int | None = None
     offset: int | None = None
-    timestamp_ms: int | None = None
+    timestamp_ms: Annotated[int, msgspec.Meta(le=_LATEST_MS)] | None = None
     headers: list[tuple[str, Content]] = field(default_factory=list)
     reason: str | None = None
     detail: str | None = None
@@ -234,6 +260,10 @@ def _raw(content: Content) -> bytes | None:
 
 
 # --- putting back
+
+
+class CannotRead(Exception):
+    """The file of lines; the text says why."""
 
 
 class Refused(ValueError):
@@ -304,9 +334,18 @@ _LINES = msgspec.json.Decoder(Line)
 def _put_back(
     settings: Settings, topic: str, record: Outgoing, *, replays: int, of: str
 ) -> PutBack:
-    inputs = [settings.topic(name) for name in _INPUTS]
+    there = {topic.name for topic in topics(settings)}
+    inputs = [settings.topic(name) for name in _INPUTS if settings.topic(name) in there]
     if topic not in inputs:
         raise Refused(f"{topic} is no input topic; records go back to {', '.join(inputs)}")
+    if record.key is None and topic == settings.topic("items"):
+        raise Refused(f"a record on {topic} needs a key, its item_id: the topic is compacted")
+    size = len(record.key or b"") + len(record.value or b"")
+    if size > settings.max_record_bytes:
+        raise Refused(
+            f"it has {size:,} bytes, and topics carry {settings.max_record_bytes:,} "
+            "(FRESHET_MAX_RECORD_BYTES)"
+        )
     if replays >= MAX_REPLAYS:
         raise Refused(
             f"it was put back {replays} times and rejected again each time; repair it, and set "
@@ -319,4 +358,4 @@ def _put_back(
 
 def _timestamp(recorded_ms: int | None) -> int | None:
     """An event without `ts` happened when its record says, however late it is put back."""
-    return None if recorded_ms is None or recorded_ms < 0 else recorded_ms
+    return recorded_ms if recorded_ms is not None and 0 <= recorded_ms <= _LATEST_MS else None

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from schemas import RejectReason
 from schemas.dead_letter import parse_headers
-from streams.dead_letters import Letter, Selection, build, instant_since
+from streams.dead_letters import Letter, Selection, build, instant_since, place_at
 from streams.dead_letters_replay import (
     DONE,
     MAX_REPLAYS,
@@ -156,6 +156,9 @@ def test_a_repaired_line_may_hold_the_value_as_an_object_and_little_else() -> No
         (b'{"topic": "shop.events", "value": 5}', "value"),
         (b'{"topic": "shop.events", "value": {"base64": "?"}}', "list --json"),
         (b'{"topic": "shop.events", "value": {"base64": 5}}', "list --json"),
+        (b'{"topic": "shop.events", "value": "x", "timestamp_ms": 1' + b"0" * 30 + b"}", "list"),
+        (b'{"topic": "shop.erasures", "value": "x"}', "shop.events, shop.items"),
+        (b'{"topic": "shop.items", "value": "x"}', "needs a key"),
         (b'{"topic": "shop.events", "value": "x", "cut_from_bytes": 9}', "complete it"),
         (b'{"topic": "shop.events", "value": ' + b"[" * 100_000, "list --json"),
         (b'{"topic": "shop.events", "value": "\xff"}', "list --json"),
@@ -164,6 +167,14 @@ def test_a_repaired_line_may_hold_the_value_as_an_object_and_little_else() -> No
 def test_a_line_that_cannot_be_read_is_refused_with_a_sentence(line: bytes, said: str) -> None:
     with pytest.raises(Refused, match=said):
         from_line(line, SETTINGS)
+
+
+def test_a_line_larger_than_topics_carry_is_refused_before_it_is_sent() -> None:
+    settings = Settings(topic_prefix="shop.", max_record_bytes=1 << 20)
+    line = b'{"topic": "shop.events", "value": "%s"}' % (b"x" * ((1 << 20) + 1))
+    with pytest.raises(Refused, match="FRESHET_MAX_RECORD_BYTES"):
+        from_line(line, settings)
+    assert from_line(line, SETTINGS)
 
 
 def test_since_is_a_while_ago_or_an_instant() -> None:
@@ -177,6 +188,14 @@ def test_since_is_a_while_ago_or_an_instant() -> None:
     for text in ("", "2", "h", "-2h", "yesterday"):
         with pytest.raises(SettingsError, match="2h"):
             instant_since(text)
+
+
+def test_a_place_is_topic_partition_and_offset() -> None:
+    assert place_at(None) is None
+    assert place_at("shop.events/2/4711") == ("shop.events", 2, 4711)
+    for text in ("", "events", "events/2", "/2/4711", "events/2/", "events/x/1", "events/-1/1"):
+        with pytest.raises(SettingsError, match="events/2/4711"):
+            place_at(text)
 
 
 # --- on a real broker
@@ -245,6 +264,11 @@ def test_dead_letters_are_selected_by_topic_reason_time_and_number(shop: Install
     assert values(Selection(reason="not_json")) == ["x"]
     assert values(Selection(topic="events", limit=2)) == ["3", "4"]
     assert values(Selection(since_ms=NOW + 3)) == ["3", "4"]
+    one = ("events", 2, 4711)
+    assert values(Selection(at=one)) == ["0", "1", "2", "3", "4"]
+    assert values(Selection(at=(shop.settings.topic("events"), 2, 4711), limit=1)) == ["4"]
+    assert values(Selection(at=one, topic="items")) == []
+    assert values(Selection(at=("events", 2, 4712))) == []
     assert values(Selection(since_ms=4_000_000_000_000)) == []
     table = shop.list(Selection(topic="items"), as_lines=False)
     assert "not_json" in table
@@ -261,10 +285,9 @@ def test_a_record_of_ten_megabytes_is_carried_listed_and_put_back(shop: Installa
     assert "10,485,760 bytes" in shop.list(as_lines=False)
     shop.kafka.produce(shop.settings.topic("events"), [("u", large)])
     code, said = shop.replay(Selection(reason="invalid"))
-    assert (code, said) == (
-        DONE,
-        f"1 records put back: 1 on {shop.settings.topic('events')}.\n",
-    )
+    assert code == DONE
+    assert said.startswith(f"1 records put back: 1 on {shop.settings.topic('events')}.\n")
+    assert "--since 20" in said
     back = [record for record in shop.on("events", 2) if record.headers]
     assert [(record.value, record.partition, record.timestamp_ms) for record in back] == [
         (large, 3, NOW - 1000)
@@ -295,6 +318,30 @@ def test_repaired_lines_are_put_back_and_the_others_named(
     records = {record.value: record for record in shop.on("events", 2)}
     assert set(records) == {b'{"user_id":"5","item_id":"i","type":"view"}', b"\xff\xfe"}
     assert all(record.headers["freshet-replays"] == b"1" for record in records.values())
+
+
+@pytest.mark.broker
+def test_what_a_topic_does_not_take_ends_it_and_only_what_arrived_is_counted(
+    kafka: Kafka, topic_prefix: str, tmp_path: Path
+) -> None:
+    shop = Installation(kafka, topic_prefix)
+    kafka.create(shop.settings.topic("events"), config={"max.message.bytes": "1000"})
+    file = tmp_path / "bad.jsonl"
+    topics = [shop.settings.topic(name) for name in ("requests", "events")]
+    file.write_text("\n".join(json.dumps({"topic": t, "value": "x" * 2000}) for t in topics))
+    code, said = shop.replay(file=file)
+    assert code == NOT_DONE
+    assert "does not take a record of this size" in said
+    assert f"1 records put back: 1 on {shop.settings.topic('requests')}" in said
+
+
+@pytest.mark.broker
+def test_a_stranger_s_numbers_do_not_end_the_list(shop: Installation) -> None:
+    asyncio.run(shop.bury(Rejectee(timestamp=2**70)))
+    headers = dict(shop.on("dead-letters", 1)[0].headers) | {"freshet-rejected-at-ms": b"9" * 30}
+    shop.kafka.produce(shop.settings.topic("dead-letters"), [("k", b"v")], headers=headers)
+    assert "2 dead letters" in shop.list(as_lines=False)
+    assert shop.replay(Selection())[0] == DONE
 
 
 @pytest.mark.broker
