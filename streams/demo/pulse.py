@@ -9,6 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from streams.simulator import Act
+
 _FORGET_AFTER_S: Final = 60.0
 _STEP: Final = 1.01
 _SMALLEST_S: Final = 1e-4
@@ -45,6 +47,14 @@ class Freshness:
     p99: float
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a list is the answer to, and the seconds from event produced to list consumed."""
+
+    act: Act | None
+    seconds: float
+
+
 class Pulse:
     """Counts events and lists as they pass, and matches each list with the event behind it.
 
@@ -56,29 +66,32 @@ class Pulse:
         self.lists = 0
         self.overall = Latencies()
         self._window_s = window_s
-        self._sent: dict[str, float] = {}  # oldest first
+        self._sent: dict[str, tuple[float, Act | None]] = {}  # oldest first
         self._event_times: deque[float] = deque()
         self._recent: deque[tuple[float, float]] = deque()  # (consumed, latency)
 
-    def sent(self, event_id: str, now: float) -> None:
-        """An event is being produced."""
+    def sent(self, event_id: str, now: float, act: Act | None = None) -> None:
+        """An event is being produced, because of `act`."""
         self.events += 1
-        self._sent[event_id] = now
+        self._sent[event_id] = now, act
         self._event_times.append(now)
         while self._event_times[0] < now - self._window_s:
             self._event_times.popleft()
         while (oldest := next(iter(self._sent))) != event_id:
-            if self._sent[oldest] > now - _FORGET_AFTER_S:
+            if self._sent[oldest][0] > now - _FORGET_AFTER_S:
                 break
             del self._sent[oldest]
 
-    def received(self, event_id: str | None, now: float) -> None:
-        """A list was consumed that names `event_id` as its cause."""
+    def received(self, event_id: str | None, now: float) -> Answered | None:
+        """A list was consumed that names `event_id` as its cause; what that was, the first time."""
         self.lists += 1
-        sent = self._sent.pop(event_id, None) if event_id is not None else None
-        if sent is not None:
-            self.overall.add(now - sent)
-            self._recent.append((now, now - sent))
+        found = self._sent.pop(event_id, None) if event_id is not None else None
+        if found is None:
+            return None
+        sent, act = found
+        self.overall.add(now - sent)
+        self._recent.append((now, now - sent))
+        return Answered(act, now - sent)
 
     def events_per_second(self, now: float) -> float:
         """Over the window, or since the first event where that is shorter."""

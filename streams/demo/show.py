@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from rich.live import Live
 
 from schemas import Recommendation
 from streams.demo import view
-from streams.demo.pulse import Pulse
+from streams.demo.pulse import Answered, Pulse
 from streams.demo.traffic import Traffic
 from streams.demo.view import ArmPicture, Picture, Shown, Watched
 from streams.settings import Settings
@@ -67,8 +66,6 @@ class Show:
         self._check, self._on_first = check, on_first
         self._titles = {p.item_id: p.title for p in simulation.shop.products}
         self._arms = dict(zip(simulation.users, simulation.arms, strict=True))
-        self._deeds: dict[str, Act] = {}
-        self._sent_at: dict[str, float] = {}
         self._places: dict[str, _Place] = {}
         self._rates: list[float] = []
         self._courses: dict[Arm, list[float]] = {arm: [] for arm in Arm}
@@ -102,7 +99,6 @@ class Show:
             for change in step.changes:
                 product = self.simulation.shop.products[change.item]
                 await self.traffic.describe([product], available=change.arrived)
-            self._note(step.acts)
             await self.traffic.tell(step.acts)
             if now >= next_look:
                 self._check()
@@ -116,48 +112,36 @@ class Show:
                 next_draw = now + _DRAW_EVERY_S
             await asyncio.sleep(max(0.0, began + now + _TICK_S - time.perf_counter()))
 
-    def _note(self, acts: list[Act]) -> None:
-        now = time.perf_counter()
-        for act in acts:
-            if act.user_id in self._places or len(self._places) < _WATCHED:
-                self._deeds[act.user_id] = act
-                self._sent_at[act.user_id] = now
-
-    def _receive(self, found: Recommendation) -> None:
+    def _receive(self, found: Recommendation, answered: Answered | None) -> None:
         if self.pulse.lists == 1:
             self._on_first()
         self.simulation.deliver(
             found.user_id, found.recommendation_id, [item.item_id for item in found.items]
         )
-        self._watch(found)
+        if answered is not None and answered.act is not None:
+            self._watch(found, answered.act, answered.seconds)
 
-    def _watch(self, found: Recommendation) -> None:
-        """Keep a few of Freshet's shoppers in the view, each until they leave the shop."""
+    def _watch(self, found: Recommendation, act: Act, seconds: float) -> None:
+        """Keep a few of Freshet's shoppers in the view, each until they have left the shop."""
         now = time.perf_counter()
-        user = found.user_id
-        place = self._places.get(user)
-        act = self._deeds.get(user)
-        if place is None:
-            for gone in [u for u, p in self._places.items() if p.at < now - _LEAVES_AFTER_S]:
-                del self._places[gone]
-                self._deeds.clear()
-            free = len(self._places) < _WATCHED
-            if not free or act is None or self._arms.get(user) is not Arm.FRESHET:
+        before = self._places.get(found.user_id)
+        if before is None:
+            for user in [u for u, p in self._places.items() if p.at < now - _LEAVES_AFTER_S]:
+                del self._places[user]
+            if len(self._places) == _WATCHED or self._arms.get(found.user_id) is not Arm.FRESHET:
                 return
-        before = place.item_ids if place else ()
-        item_ids = tuple(item.item_id for item in found.items)
         shown = [
             Shown(
                 title=self._titles.get(item.item_id, item.item_id),
                 reason=item.reason.text if item.reason else "",
-                new=bool(before) and item.item_id not in before,
+                new=before is not None and item.item_id not in before.item_ids,
             )
             for item in found.items
         ]
-        deed = f"{_DEEDS[act.kind]} {self._titles[act.item_id]}" if act else ""
-        fresh = now - self._sent_at[user] if user in self._sent_at else math.nan
-        watched = Watched(user, deed, shown, 1000 * fresh)
-        self._places[user] = _Place(watched, item_ids, now)
+        deed = f"{_DEEDS[act.kind]} {self._titles[act.item_id]}"
+        watched = Watched(found.user_id, deed, shown, 1000 * seconds)
+        item_ids = tuple(item.item_id for item in found.items)
+        self._places[found.user_id] = _Place(watched, item_ids, now)
 
     def _sample(self) -> None:
         self._rates = [*self._rates, self.pulse.events_per_second(time.perf_counter())][-60:]

@@ -18,7 +18,7 @@ from schemas import (
     encode,
 )
 from schemas.dead_letter import DETAIL, REASON
-from streams.demo.pulse import Pulse
+from streams.demo.pulse import Answered, Pulse
 from streams.kafka import client_options
 from streams.settings import Settings
 from streams.simulator import Act, Product
@@ -30,11 +30,14 @@ _CLOSE_S: Final = 5.0
 class Traffic:
     """Produces events and items; consumes recommendations and dead letters. Async context manager.
 
-    on_list      called with each recommendation
+    on_list  called with each recommendation, and what it is the answer to
     """
 
     def __init__(
-        self, settings: Settings, pulse: Pulse, on_list: Callable[[Recommendation], None]
+        self,
+        settings: Settings,
+        pulse: Pulse,
+        on_list: Callable[[Recommendation, Answered | None], None],
     ) -> None:
         self._settings, self._pulse, self._on_list = settings, pulse, on_list
         self._events, self._items = settings.topic("events"), settings.topic("items")
@@ -109,7 +112,7 @@ class Traffic:
                 position=act.position,
             )
             value = encode(event)
-            self._pulse.sent(event_id, time.perf_counter())
+            self._pulse.sent(event_id, time.perf_counter(), act)
             await self._send(self._events, act.user_id, value)
 
     async def flush(self) -> None:
@@ -140,8 +143,9 @@ class Traffic:
             self.newest_dead_letter = ": ".join(said)
             return
         found = decode_recommendation(record.value)
-        self._pulse.received(found.cause.event_id if found.cause else None, now)
-        self._on_list(found)
+        self._on_list(
+            found, self._pulse.received(found.cause.event_id if found.cause else None, now)
+        )
 
     async def _close(self) -> None:
         for client in (self._consumer, self._producer):

@@ -16,6 +16,7 @@ from streams.simulator import Arm, ClickThrough, Lift
 
 _SPARKS = "▁▂▃▄▅▆▇█"
 _NARROW = 72
+_REASON_BESIDE = 110
 _LABELS = {Arm.FRESHET: "Freshet", Arm.POPULAR: "popular items", Arm.RANDOM: "random items"}
 _STYLES = {Arm.FRESHET: "bold green", Arm.POPULAR: "yellow", Arm.RANDOM: "blue"}
 
@@ -81,7 +82,7 @@ def render(picture: Picture, *, width: int, height: int = 40) -> RenderableType:
     ]
     rows_left = height - (13 if width >= _NARROW else 18)
     places = 3 if width >= _NARROW else 2
-    rows_each = 2 + places * (1 if width >= 110 else 2)
+    rows_each = 2 + places * (1 if width >= _REASON_BESIDE else 2)
     for watched in picture.watched[: max(1, rows_left // rows_each)]:
         parts += [Text(), _watched(watched, width, places)]
     return Padding(Group(*parts), (0, 1))
@@ -197,13 +198,16 @@ def _watched(watched: Watched, width: int, places: int) -> RenderableType:
         title = Text(f"  {place} ", style="dim", no_wrap=True, overflow="ellipsis")
         title.append("● " if shown.new else "  ", style="green")
         title.append(shown.title, style="default")
-        if width >= 110:
+        lines.append(title)
+        if not shown.reason:
+            continue
+        if width >= _REASON_BESIDE:
             title.pad_right(max(0, 52 - len(title)))
             title.append(f"  {shown.reason}", style="dim italic")
-            lines.append(title)
         else:
-            reason = Text(f"      {shown.reason}", style="dim", no_wrap=True, overflow="ellipsis")
-            lines += [title, reason]
+            lines.append(
+                Text(f"      {shown.reason}", style="dim", no_wrap=True, overflow="ellipsis")
+            )
     return Group(*lines)
 
 

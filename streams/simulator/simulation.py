@@ -27,7 +27,7 @@ _CART: Final = 0.3
 _PURCHASE: Final = 0.5
 _DRIFT_EVERY_S: Final = 1.0
 #: Until enough is known of this shop: about so many events come of one action.
-_EVENTS_PER_ACTION: Final = 1.35
+_EVENTS_PER_ACTION: Final = 1.25
 _NOTHING: Final[Indices] = np.empty(0, np.int64)
 
 
