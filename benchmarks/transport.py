@@ -134,7 +134,7 @@ def run_worker(job: Job) -> None:
 
     uvloop.install()
     services = stock_services(job) if job.transport == "stock" else chunk_services(job)
-    Worker(*services, loglevel="ERROR").execute_from_commandline()
+    Worker(*services, loglevel="ERROR", quiet=True).execute_from_commandline()
 
 
 def stock_services(job: Job) -> list[Any]:
