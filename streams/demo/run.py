@@ -28,8 +28,8 @@ FINE: Final = 0
 FAILED: Final = 1
 MISUSED: Final = 2
 INTERRUPTED: Final = 130
-#: The first worker on a machine may have to build the engine's machine code.
-_READY_TIMEOUT_S: Final = 300.0
+#: Without `freshet setup`, the first worker builds the engine's machine code: minutes, if busy many.
+_READY_TIMEOUT_S: Final = 1200.0
 
 
 def run_demo(
@@ -64,7 +64,7 @@ def run_demo(
                 broker, worker, settings = _start(running, stages, folder, cache_dir)
                 with stages.stage("a shop and its shoppers"):
                     simulation = Simulation(items=items, shoppers=shoppers, rate=rate, seed=seed)
-                with stages.stage("a worker (the first start ever takes longer)"):
+                with stages.stage("a worker (on first use, minutes to compile)"):
                     worker.wait_until_ready(_READY_TIMEOUT_S)
                 ready = stages.elapsed
 
