@@ -15,6 +15,7 @@ from streams.agents.requests import RequestPath
 from streams.catalogue import CatalogueFollower
 from streams.engine import Engine
 from streams.health import HealthServer
+from streams.intake import Intake
 from streams.kafka import broker_credentials
 from streams.metrics import Metrics
 from streams.publisher import Publisher
@@ -36,9 +37,10 @@ class Parts:
     health: HealthServer
 
 
-def build(settings: Settings) -> Parts:
+def build(settings: Settings, dead_letter_room: int) -> Parts:
     """Wire a worker; nothing connects or runs yet."""
     metrics = Metrics()
+    intake = Intake(dead_letter_room, metrics)
     engine = Engine(Recommender(settings.engine, seed=settings.seed))
     publisher = Publisher(settings)
     catalogue = CatalogueFollower(settings, engine, metrics)
@@ -47,9 +49,9 @@ def build(settings: Settings) -> Parts:
     health = HealthServer(
         metrics, settings.http_host, settings.http_port, live=watch.live, ready=watch.ready
     )
-    event_path = EventPath(settings, engine, publisher, metrics)
-    item_path = ItemPath(settings, publisher, metrics)
-    request_path = RequestPath(settings, engine, publisher, metrics)
+    event_path = EventPath(settings, intake, engine, publisher, metrics)
+    item_path = ItemPath(settings, intake, publisher)
+    request_path = RequestPath(settings, intake, engine, publisher, metrics)
     _attach(app, settings.topic("events"), event_path.process, watch)
     _attach(app, settings.topic("items"), item_path.process, watch)
     _attach(app, settings.topic("requests"), request_path.process, watch)

@@ -291,6 +291,9 @@ Since = Annotated[
     str | None,
     typer.Option(help="Only since then: 30m, 2h, 7d ago, or 2026-01-01T00:00:00Z."),
 ]
+Place = Annotated[
+    str | None, typer.Option("--at", help="Only the original at this place, as events/2/4711.")
+]
 
 
 @dead_letters_app.command(name="list")
@@ -299,6 +302,7 @@ def list_(
     reason: WhyRejected = None,
     since: Since = None,
     limit: Annotated[int | None, typer.Option(help="The newest so many.", min=1)] = None,
+    at: Place = None,
     json_: Annotated[
         bool, typer.Option("--json", help="Write lines of JSON, to repair and replay.")
     ] = False,
@@ -307,11 +311,11 @@ def list_(
     assign: Assignments = None,
 ) -> None:
     """Show the records that could not be taken, why, and what to send instead."""
-    from streams.dead_letters import Selection, instant_since
+    from streams.dead_letters import Selection, instant_since, place_at
     from streams.dead_letters_replay import run_list
 
     settings = _settings(config, assign, servers)
-    chosen = Selection(topic, reason, instant_since(since), limit)
+    chosen = Selection(topic, reason, instant_since(since), limit, place_at(at))
     raise typer.Exit(run_list(settings, chosen, as_lines=json_, out=out))
 
 
@@ -321,6 +325,7 @@ def replay_(
     reason: WhyRejected = None,
     since: Since = None,
     limit: Annotated[int | None, typer.Option(help="The newest so many.", min=1)] = None,
+    at: Place = None,
     everything: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
     file: Annotated[
         Path | None,
@@ -336,14 +341,14 @@ def replay_(
     For example: [bold]dead-letters list --json > bad.jsonl[/bold], repair the values in bad.jsonl,
     then [bold]dead-letters replay --file bad.jsonl[/bold].
     """
-    from streams.dead_letters import Selection, instant_since
+    from streams.dead_letters import Selection, instant_since, place_at
     from streams.dead_letters_replay import run_replay
 
     settings = _settings(config, assign, servers)
-    chosen = Selection(topic, reason, instant_since(since), limit)
+    chosen = Selection(topic, reason, instant_since(since), limit, place_at(at))
     if (file is not None) + everything + (chosen != Selection()) != 1:
         raise typer.BadParameter(
-            "say which: some by --topic, --reason, --since and --limit, or --all, or a --file"
+            "say which: some by --topic, --reason, --since, --limit and --at, or --all, or a --file"
         )
     raise typer.Exit(run_replay(settings, chosen, file=file, dry_run=dry_run, out=out))
 

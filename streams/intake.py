@@ -11,7 +11,6 @@ from schemas import Rejected
 from streams.dead_letters import build
 from streams.metrics import Metrics
 from streams.publisher import Outgoing
-from streams.settings import Settings
 
 M = TypeVar("M")
 
@@ -27,10 +26,13 @@ class Taken(NamedTuple, Generic[M]):
 
 
 class Intake:
-    """Sorts records; every dead letter it makes is counted."""
+    """Sorts records; every dead letter it makes is counted.
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        self._room = settings.max_record_bytes
+    room  bytes of a record that a dead letter can carry (`topics.dead_letter_room`)
+    """
+
+    def __init__(self, room: int, metrics: Metrics) -> None:
+        self._room = room
         self._counts = metrics.dead_letters
 
     def take(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
 from streams.kafka import client_options
@@ -14,6 +15,8 @@ from streams.settings import Settings
 
 _DAY_MS = 24 * 3600 * 1000
 _VISIBLE_SECONDS = 30
+_MAX_BYTES = "max.message.bytes"
+_KAFKA_DEFAULT_MAX_BYTES = 1_048_588
 #: What topics carry by default. More than is accepted (`schemas.limits.MAX_MESSAGE_BYTES`), so that
 #: a record too large becomes a dead letter that shows it, not a producer's riddle.
 MAX_CARRIED_BYTES = 16 << 20
@@ -43,18 +46,20 @@ class TopicState:
 
     topic: Topic
     created: bool
+    #: The largest record that the topic takes, in bytes.
+    max_message_bytes: int
 
 
 def topics(settings: Settings) -> list[Topic]:
     """Every topic of this installation, inputs first."""
-    inputs = {"max.message.bytes": str(settings.max_record_bytes)}
+    inputs = {_MAX_BYTES: str(settings.max_record_bytes)}
     latest_of_each_user = {
         "cleanup.policy": "compact,delete",
         "retention.ms": str(int(settings.recommendations_retention_days * _DAY_MS)),
     }
     dead = {
         "retention.ms": str(int(settings.dead_letters_retention_days * _DAY_MS)),
-        "max.message.bytes": str(settings.max_record_bytes + DEAD_LETTER_HEADROOM_BYTES),
+        _MAX_BYTES: str(settings.max_record_bytes + DEAD_LETTER_HEADROOM_BYTES),
     }
     wanted = [
         Topic("events", "what users do (input)", settings.partitions, config=inputs),
@@ -86,6 +91,23 @@ def topics(settings: Settings) -> list[Topic]:
     ]
 
 
+def dead_letter_room(states: Sequence[TopicState]) -> int:
+    """How many bytes of a rejected record a dead letter can carry here, its headers aside.
+
+    Raises:
+        TopicError: too few to be of use.
+    """
+    (dead,) = (state for state in states if state.topic.name.endswith("dead-letters"))
+    room = dead.max_message_bytes - DEAD_LETTER_HEADROOM_BYTES
+    if room < DEAD_LETTER_HEADROOM_BYTES:
+        raise TopicError(
+            f"{dead.topic.name} takes records of {dead.max_message_bytes} bytes at most; set its "
+            f"max.message.bytes to {2 * DEAD_LETTER_HEADROOM_BYTES} or more (it should be above "
+            "that of the input topics, so that every rejected record is kept whole)."
+        )
+    return room
+
+
 async def ensure_topics(settings: Settings) -> list[TopicState]:
     """Create what is missing (where allowed) and verify what is there.
 
@@ -109,7 +131,8 @@ async def ensure_topics(settings: Settings) -> list[TopicState]:
             await _create(admin, missing, settings.replication_factor)
             # Another worker may have been faster, with other settings.
             _check_counts(wanted, await _until_visible(admin, [t.name for t in missing]))
-        return [TopicState(topic, created=topic in missing) for topic in wanted]
+        carried = await _max_message_bytes(admin, [topic.name for topic in wanted])
+        return [TopicState(t, t in missing, carried[t.name]) for t in wanted]
     finally:
         await admin.close()
 
@@ -117,6 +140,18 @@ async def ensure_topics(settings: Settings) -> list[TopicState]:
 async def _partition_counts(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
     described = await admin.describe_topics(list(names))
     return {t["topic"]: len(t["partitions"]) for t in described if t["error_code"] == 0}
+
+
+async def _max_message_bytes(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
+    """Each topic's limit; Kafka's default where the broker does not tell."""
+    asked = [ConfigResource(ConfigResourceType.TOPIC, n, {_MAX_BYTES: None}) for n in names]
+    found = dict.fromkeys(names, _KAFKA_DEFAULT_MAX_BYTES)
+    for response in await admin.describe_configs(asked):
+        for error, _message, _kind, name, entries in response.resources:
+            if error == 0:
+                limits = [int(value) for key, value, *_ in entries if key == _MAX_BYTES]
+                found[name] = limits[0]
+    return found
 
 
 async def _until_visible(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:

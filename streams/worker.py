@@ -14,7 +14,7 @@ from models import compiled
 from streams import logs
 from streams.app import build
 from streams.settings import Settings
-from streams.topics import ensure_topics
+from streams.topics import TopicState, dead_letter_room, ensure_topics
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +31,9 @@ def run_worker(settings: Settings) -> int:
     logs.configure(settings)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(_wait_for_topics(settings))
+    states = loop.run_until_complete(_wait_for_topics(settings))
     compiled.compile()
-    parts = build(settings)
+    parts = build(settings, dead_letter_room(states))
     worker = faust.worker.Worker(
         parts.app,
         parts.health,
@@ -56,7 +56,7 @@ def run_worker(settings: Settings) -> int:
     return 1 if parts.app.crashed else 0
 
 
-async def _wait_for_topics(settings: Settings) -> None:
+async def _wait_for_topics(settings: Settings) -> list[TopicState]:
     """Brokers may start later than workers; wait for them, but not for ever."""
     deadline = time.monotonic() + settings.stall_seconds
     while True:
@@ -70,4 +70,4 @@ async def _wait_for_topics(settings: Settings) -> None:
         else:
             made = [state.topic.name for state in states if state.created]
             log.info("topics ready", created=made)
-            return
+            return states

@@ -34,11 +34,15 @@ class EventPath:
     """Learns from each event of a chunk in order, then answers each of its users once."""
 
     def __init__(
-        self, settings: Settings, engine: Engine, publisher: Publisher, metrics: Metrics
+        self,
+        settings: Settings,
+        intake: Intake,
+        engine: Engine,
+        publisher: Publisher,
+        metrics: Metrics,
     ) -> None:
-        self._settings, self._engine = settings, engine
+        self._settings, self._intake, self._engine = settings, intake, engine
         self._publisher, self._metrics = publisher, metrics
-        self._intake = Intake(settings, metrics)
         #: Chunks are published one after another, or an older list could replace a newer one.
         self._in_order = asyncio.Lock()
 

@@ -13,7 +13,6 @@ from aiokafka import ConsumerRecord
 from schemas import Rejected, RejectReason, decode_item
 from streams.catalogue import key_text
 from streams.intake import Intake
-from streams.metrics import Metrics
 from streams.publisher import Publisher
 from streams.settings import Settings
 
@@ -21,9 +20,8 @@ from streams.settings import Settings
 class ItemPath:
     """Sets aside what no worker can use."""
 
-    def __init__(self, settings: Settings, publisher: Publisher, metrics: Metrics) -> None:
-        self._settings, self._publisher = settings, publisher
-        self._intake = Intake(settings, metrics)
+    def __init__(self, settings: Settings, intake: Intake, publisher: Publisher) -> None:
+        self._settings, self._intake, self._publisher = settings, intake, publisher
 
     async def process(self, records: Sequence[ConsumerRecord]) -> None:
         """Take one chunk of one partition; on return its dead letters are on the brokers."""

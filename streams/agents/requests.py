@@ -25,11 +25,15 @@ class RequestPath:
     """Answers every request, in order."""
 
     def __init__(
-        self, settings: Settings, engine: Engine, publisher: Publisher, metrics: Metrics
+        self,
+        settings: Settings,
+        intake: Intake,
+        engine: Engine,
+        publisher: Publisher,
+        metrics: Metrics,
     ) -> None:
-        self._settings, self._engine = settings, engine
+        self._settings, self._intake, self._engine = settings, intake, engine
         self._publisher, self._metrics = publisher, metrics
-        self._intake = Intake(settings, metrics)
 
     async def process(self, records: Sequence[ConsumerRecord]) -> None:
         """Take one chunk of one partition; on return every answer is on the brokers."""

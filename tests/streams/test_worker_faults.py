@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from kafka import Kafka
 from workers import Worker
 
@@ -100,3 +101,29 @@ def test_a_port_that_is_taken_is_named(kafka: Kafka, cache_dir: Path, tmp_path: 
         assert worker.process.wait(40) != 0
         assert port in worker.log
         assert "FRESHET_HTTP_PORT" in worker.log
+
+
+def test_a_dead_letter_is_cut_where_its_topic_would_not_take_it_whole(
+    kafka: Kafka, topic_prefix: str, cache_dir: Path, tmp_path: Path
+) -> None:
+    """Topics with the broker's own limits, and a record that is small only while compressed."""
+    kafka.create(*(f"{topic_prefix}{name}" for name in ("events", "dead-letters")))
+    bomb = b'{"user_id": "' + b"u" * 5_000_000 + b'"}'
+    producer = Producer(
+        {
+            "bootstrap.servers": kafka.bootstrap_servers,
+            "compression.type": "gzip",
+            "message.max.bytes": 64 << 20,
+        }
+    )
+    producer.produce(f"{topic_prefix}events", key=b"u", value=bomb)
+    assert producer.flush(30) == 0
+    with Worker(kafka.bootstrap_servers, topic_prefix, cache_dir, tmp_path) as worker:
+        worker.wait_for_metric("freshet_dead_letters_total", 1)
+        (letter,) = kafka.consume(f"{topic_prefix}dead-letters", at_least=1)
+        assert letter.value is not None
+        assert len(letter.value) > 500_000
+        assert bomb.startswith(letter.value)
+        assert letter.headers["freshet-cut-from-bytes"] == str(len(bomb)).encode()
+        kafka.produce(f"{topic_prefix}events", events(0, 10))
+        worker.wait_for_metric("freshet_model_events", 10)
