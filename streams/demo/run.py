@@ -28,7 +28,7 @@ FINE: Final = 0
 FAILED: Final = 1
 MISUSED: Final = 2
 INTERRUPTED: Final = 130
-#: Without `freshet setup`, the first worker builds the engine's machine code: minutes, if busy many.
+#: Without `freshet setup`, the first worker builds the engine's machine code: minutes.
 _READY_TIMEOUT_S: Final = 1200.0
 
 

@@ -20,7 +20,7 @@ from streams.settings import Settings
 from streams.simulator import Act, Arm, Simulation
 
 _TICK_S: Final = 0.025
-_DRAW_EVERY_S: Final = 0.25
+_DRAW_EVERY_S: Final = 0.5
 _LINE_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.5
 _SAMPLE_EVERY_S: Final = 2.0

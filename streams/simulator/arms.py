@@ -82,14 +82,17 @@ class Experiment:
         self._clicks = {arm: np.zeros(shoppers, np.int64) for arm in Arm}
         self._window_s = window_s
         self._recent: deque[tuple[float, Arm, int, int]] = deque()
+        self._recent_sums = {arm: (0, 0) for arm in Arm}
 
     def count(self, arm: Arm, shopper: int, impressions: int, clicks: int, now: float) -> None:
         """One shelf was shown."""
         self._impressions[arm][shopper] += impressions
         self._clicks[arm][shopper] += clicks
         self._recent.append((now, arm, impressions, clicks))
+        self._add_recent(arm, impressions, clicks)
         while self._recent[0][0] < now - self._window_s:
-            self._recent.popleft()
+            _, gone, shown, clicked = self._recent.popleft()
+            self._add_recent(gone, -shown, -clicked)
 
     def click_through(self, arm: Arm) -> ClickThrough:
         """Since the beginning."""
@@ -104,9 +107,12 @@ class Experiment:
 
     def recent(self, arm: Arm) -> float:
         """Clicks per impression within the last `window_s` seconds; NaN without impressions."""
-        seen = [(shown, clicked) for _, each, shown, clicked in self._recent if each == arm]
-        impressions = sum(shown for shown, _ in seen)
-        return sum(clicked for _, clicked in seen) / impressions if impressions else math.nan
+        impressions, clicks = self._recent_sums[arm]
+        return clicks / impressions if impressions else math.nan
+
+    def _add_recent(self, arm: Arm, impressions: int, clicks: int) -> None:
+        before = self._recent_sums[arm]
+        self._recent_sums[arm] = before[0] + impressions, before[1] + clicks
 
     def lift(self, arm: Arm, over: Arm) -> Lift:
         """The ratio of two arms' click-through; its logarithm is taken as normal."""

@@ -239,8 +239,7 @@ def descendants() -> list[psutil.Process]:
 def test_the_demo_closes_the_loop_and_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache_dir: Path
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     # Whatever broker the environment names is not the demo's business.
     monkeypatch.setenv("FRESHET_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("FRESHET_TOPIC_PREFIX", "production.")
@@ -264,8 +263,12 @@ def test_the_demo_closes_the_loop_and_leaves_nothing_behind(
 
 @pytest.mark.broker
 def test_a_worker_that_dies_ends_the_demo_with_its_last_words(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cache_dir: Path
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    cache_dir: Path,
 ) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     stand_in(monkeypatch, "3")
     before = descendants()
     code = run_demo(seconds=60, rate=100, shoppers=300, items=100, cache_dir=cache_dir)
@@ -273,6 +276,8 @@ def test_a_worker_that_dies_ends_the_demo_with_its_last_words(
     assert code == 1
     assert "the worker died (exit code 1)" in said
     assert "a fault injected by a test" in said
+    (folder,) = tmp_path.iterdir()
+    assert (folder / "worker.log").exists()
     assert descendants() == before
 
 
