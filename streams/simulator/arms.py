@@ -82,7 +82,7 @@ class Experiment:
         self._clicks = {arm: np.zeros(shoppers, np.int64) for arm in Arm}
         self._window_s = window_s
         self._recent: deque[tuple[float, Arm, int, int]] = deque()
-        self._recent_sums = {arm: (0, 0) for arm in Arm}
+        self._recent_sums = dict.fromkeys(Arm, (0, 0))
 
     def count(self, arm: Arm, shopper: int, impressions: int, clicks: int, now: float) -> None:
         """One shelf was shown."""
