@@ -238,7 +238,7 @@ class Bench:
             "--worker",
             json.dumps(asdict(job)),
         ]
-        return job, subprocess.Popen(command)
+        return job, subprocess.Popen(command, stdout=subprocess.DEVNULL)
 
     def rate(self, transport: Transport, topic: str, events: int) -> Result:
         return self.result(*self.start(transport, topic, events))
