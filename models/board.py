@@ -21,11 +21,17 @@ LINES = 16_384
 CANDIDATES = 1_024
 """Most items that are ranked."""
 
+LONGEST_LIST = 128
+"""Longest list that can be asked for."""
+
+WALKED, PARTS = 30, 5
+"""Items of a history, and scores of each, that a reason looks at."""
+
 SHORTLIST = 60
 """Items that each of the accumulated scores puts forward."""
 
 #: Columns of `tally` beyond the six scores (`evidence.SYMMETRIC` … `evidence.NEIGHBOURS`).
-LINKS, BEST, BEST_FORWARD, NORM = 6, 7, 8, 9
+LINKS, BEST, BEST_FORWARD, AFTER, NORM = 6, 7, 8, 9, 10
 TALLY = 12
 
 MASKED = np.int32(-1)
@@ -39,7 +45,10 @@ class Board(NamedTuple):
     1 + the line's place among the candidates, or 0. candidate: int32 [CANDIDATES], lines.
     best: float32 [6], the highest of each score. heap_value, heap_line: [6, SHORTLIST].
     evidence: float32 [COLUMNS, CANDIDATES]. score, chance: float32 [CANDIDATES], the ranker's.
-    similarity, via, anchor, visitor: of users met on the way (`sources.neighbours`).
+    user_mark, similarity, visitor, anchor, anchor_item: of users met (`sources.neighbours`).
+    heap_size, heap_least, top, query, pull, drawn, odds, linear, column, units: passing values.
+    listed: int32, places of the list's candidates; listed_as: int32 [CANDIDATES], 1 + their place
+    in the list, or 0; part: float32, what one item of the history adds to one item of the list.
     """
 
     mark: NDArray[np.int32]
@@ -60,6 +69,19 @@ class Board(NamedTuple):
     visitor: NDArray[np.int32]
     anchor: NDArray[np.int32]
     anchor_item: NDArray[np.int32]
+    heap_size: NDArray[np.int64]
+    heap_least: NDArray[np.float32]
+    top: NDArray[np.float32]
+    query: NDArray[np.float32]
+    pull: NDArray[np.float32]
+    drawn: NDArray[np.int32]
+    odds: NDArray[np.float32]
+    linear: NDArray[np.float32]
+    column: NDArray[np.float32]
+    units: NDArray[np.float32]
+    listed: NDArray[np.int32]
+    listed_as: NDArray[np.int32]
+    part: NDArray[np.float32]
 
 
 def new_board(items: int, users: int, hidden: int, visitors: int) -> Board:
@@ -83,6 +105,19 @@ def new_board(items: int, users: int, hidden: int, visitors: int) -> Board:
         visitor=np.zeros(visitors, np.int32),
         anchor=np.zeros(visitors, np.int32),
         anchor_item=np.zeros(visitors, np.int32),
+        heap_size=np.zeros(6, np.int64),
+        heap_least=np.zeros(6, np.float32),
+        top=np.zeros(8, np.float32),
+        query=np.zeros(64, np.float32),
+        pull=np.zeros(64, np.float32),
+        drawn=np.zeros(64, np.int32),
+        odds=np.zeros(64, np.float32),
+        linear=np.zeros(COLUMNS, np.float32),
+        column=np.zeros(COLUMNS, np.float32),
+        units=np.zeros(hidden, np.float32),
+        listed=np.zeros(LONGEST_LIST, np.int32),
+        listed_as=np.zeros(CANDIDATES, np.int32),
+        part=np.zeros((WALKED, LONGEST_LIST, PARTS), np.float32),
     )
 
 

@@ -17,13 +17,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models import ranker
-from models.board import BEST, BEST_FORWARD, LINKS, NORM, SHORTLIST, Board, choose
+from models import ranker, reasons
+from models.board import AFTER, BEST, BEST_FORWARD, LINKS, NORM, SHORTLIST, Board, choose
 from models.evidence import (
     ABSOLUTE,
-    AGE_GAP,
     BLANK,
+    ESTEEM,
     FLOOR,
+    FOLLOWING,
+    LINKED,
+    NEIGHBOURS,
     NOTHING,
     RELATIVE,
     SCORES,
@@ -33,7 +36,7 @@ from models.evidence import (
     SUPPORT,
     TREND,
 )
-from models.jit import inlined, kernel
+from models.jit import bare_kernel, inlined
 from models.lists import spare
 from models.numeric import F, log, uniform
 from models.ranker import Ranker
@@ -51,12 +54,16 @@ EVENTS, TAKEN, KNOWN, REACH = 0, 1, 2, 3
 """Entries of `clock`: events learned, of which positives; items that were ever taken, and the
 highest number of them, plus 1."""
 
-EPOCH, NOW, BEGUN = 0, 1, 2
-"""Entries of `time`: seconds since 1970 of second 0; the latest second; 1 once there was one."""
+EPOCH, NOW, BEGUN, AHEAD = 0, 1, 2, 3
+"""Entries of `time`: seconds since 1970 of second 0; the latest second; 1 once there was one;
+events in a row that were too far ahead."""
+
+NO_TIME = -1e18
+"""Stands for a time that is none; the event is dated at the latest one."""
 
 LONGEST_JUMP = 10 * 365 * 86_400.0
-"""An event so far ahead of all others is dated at the latest of them instead, or one wrong clock
-would wipe every decayed count."""
+"""An event so far ahead of all others is dated at the latest of them, or one wrong clock would wipe
+every decayed count; unless the next is ahead as well."""
 
 SLOTS_PER_EVENT = 2
 
@@ -78,6 +85,37 @@ class State(NamedTuple):
     board: Board
 
 
+class Answers(NamedTuple):
+    """Room for answers; a row per event or question, or no rows where they are not wanted.
+
+    ranks: float32 [rows, 1 + strategies], where the item taken stood by Freshet and by each
+    strategy, NaN where not scored. items: int32 [rows, n], the list, -1 beyond its end; scores:
+    float32 [rows, n]. source: int8, share: float32 [rows, n]; causes: int32, cause_shares: float32
+    [rows, n, reasons.NAMED] (`reasons.explain`).
+    """
+
+    ranks: NDArray[np.float32]
+    items: NDArray[np.int32]
+    scores: NDArray[np.float32]
+    source: NDArray[np.int8]
+    share: NDArray[np.float32]
+    causes: NDArray[np.int32]
+    cause_shares: NDArray[np.float32]
+
+
+def no_answers(ranks: int = 0, lists: int = 0, n: int = 1, reasons_for: int = 0) -> Answers:
+    """Room for this many rows of ranks, lists of `n` items, and lists with reasons."""
+    return Answers(
+        ranks=np.full((ranks, 1 + len(STRATEGY_COLUMNS)), np.nan, np.float32),
+        items=np.full((lists, n), -1, np.int32),
+        scores=np.zeros((lists, n), np.float32),
+        source=np.zeros((reasons_for, n), np.int8),
+        share=np.zeros((reasons_for, n), np.float32),
+        causes=np.full((reasons_for, n, reasons.NAMED), -1, np.int32),
+        cause_shares=np.zeros((reasons_for, n, reasons.NAMED), np.float32),
+    )
+
+
 class Rules(NamedTuple):
     """The settings that kernels need. repeats: `sources.repeats.LEARN`, ALWAYS or NEVER."""
 
@@ -86,23 +124,41 @@ class Rules(NamedTuple):
     influence: float
     longest: int
     deepening: float
+    embeddings: bool
 
 
-@kernel
+@bare_kernel
 def second_of(time, t):  # type: ignore[no-untyped-def]
     """Seconds since the engine's epoch, as an int32; a useless time becomes the latest."""
-    second = t - time[EPOCH]
+    if t == NO_TIME:
+        return np.int32(time[NOW])
+    return np.int32(min(max(t - time[EPOCH], -1e9), 1e9))
+
+
+@bare_kernel
+def _tick(time, t):  # type: ignore[no-untyped-def]
+    """Move the clock to an event's time; the event's second."""
+    if time[BEGUN] == 0 and t != NO_TIME:
+        time[BEGUN] = 1
+        time[EPOCH] = np.floor(t)
+    second = second_of(time, t)
     if second > time[NOW] + LONGEST_JUMP:
-        second = time[NOW]
-    return np.int32(min(max(second, -1e9), 2e9))
+        time[AHEAD] += 1
+        if time[AHEAD] < 2:
+            return np.int32(time[NOW])
+    time[AHEAD] = 0
+    time[NOW] = max(time[NOW], np.float64(second))
+    return second
 
 
-@kernel
+@bare_kernel
 def _shortlist(board, chosen):  # type: ignore[no-untyped-def]
     """Each score's SHORTLIST highest lines become candidates, and `best` its highest."""
     value, line_at, tally = board.heap_value, board.heap_line, board.tally
-    size = np.zeros(SCORES, np.int64)
-    least = np.zeros(SCORES, np.float32)
+    size, least = board.heap_size, board.heap_least
+    for c in range(SCORES):
+        size[c] = 0
+        least[c] = F(0)
     for line in range(board.number[1]):
         norm = tally[line, NORM]
         for c in range(SCORES):
@@ -145,9 +201,9 @@ def _shortlist(board, chosen):  # type: ignore[no-untyped-def]
     return chosen
 
 
-@kernel
-def _scores_as_evidence(board, chosen):  # type: ignore[no-untyped-def]
-    """Columns RELATIVE … STRONGEST_FORWARD, from the tallies."""
+@bare_kernel
+def _scores_as_evidence(board, chosen, walked):  # type: ignore[no-untyped-def]
+    """Columns RELATIVE … STRONGEST_FORWARD, FOLLOWING and LINKED, from the tallies."""
     out, tally = board.evidence, board.tally
     for c in range(SCORES):
         best = board.best[c]
@@ -167,16 +223,18 @@ def _scores_as_evidence(board, chosen):  # type: ignore[no-untyped-def]
         line = board.candidate[x]
         norm = tally[line, NORM]
         out[SUPPORT, x] = log(tally[line, LINKS] + F(1))
+        out[LINKED, x] = tally[line, LINKS] / F(max(walked, 1))
+        followed = tally[line, AFTER] * norm / max(board.best[NEIGHBOURS], F(1e-9))
+        out[FOLLOWING, x] = log(followed + F(2e-3))
         out[STRONGEST, x] = log(tally[line, BEST] * norm + F(1e-3))
         out[STRONGEST_FORWARD, x] = log(tally[line, BEST_FORWARD] * norm + F(1e-3))
 
 
 @inlined
-def _gather(state, user, second, norm, excluded, rule, query):  # type: ignore[no-untyped-def]
+def _gather(state, user, second, norm, excluded, rule):  # type: ignore[no-untyped-def]
     """Step 1: candidates on the board with their evidence; returns how many.
 
     norm: float32 by item, 0 where it must not be recommended. excluded: int32, items left out.
-    query: float32 [embeddings.WIDTH], scratch.
     """
     board, users = state.board, state.users
     history = users.history
@@ -190,7 +248,7 @@ def _gather(state, user, second, norm, excluded, rule, query):  # type: ignore[n
         board.mark[excluded[k], 0] = board.number[0]
         board.mark[excluded[k], 1] = -1
 
-    covisitation.propose(state.covisitation, history, user, board)
+    covisitation.propose(state.covisitation, history, user, board, norm)
     met = neighbours.propose(state.neighbours, users, user, board, norm)
     lines = board.number[1]
     chosen = _shortlist(board, 0)
@@ -200,7 +258,7 @@ def _gather(state, user, second, norm, excluded, rule, query):  # type: ignore[n
     if chosen == 0:
         return 0
 
-    _scores_as_evidence(board, chosen)
+    _scores_as_evidence(board, chosen, min(history.size[user], covisitation.LONG_WALK))
     trends.evidence(
         state.trends,
         board,
@@ -209,10 +267,10 @@ def _gather(state, user, second, norm, excluded, rule, query):  # type: ignore[n
         state.clock[TAKEN],
         history.size[user] > 0,
         users.habit[user],
-        board.evidence[TREND : AGE_GAP + 1],
+        board.evidence[TREND : ESTEEM + 1],
     )
-    embeddings.user_vector(state.embeddings, history, user, query)
-    embeddings.evidence(state.embeddings, board, chosen, query)
+    embeddings.user_vector(state.embeddings, history, user, board.query)
+    embeddings.evidence(state.embeddings, board, chosen)
     repeats.evidence(history, user, second, board, chosen, own)
     ranker.set_context(state.ranker, users, user, second, board.best, lines, met, own)
     return chosen
@@ -225,7 +283,7 @@ def _place_of(board, item):  # type: ignore[no-untyped-def]
     return np.int64(board.chosen[line]) - 1 if line >= 0 else np.int64(-1)
 
 
-@kernel
+@bare_kernel
 def _measure(state, name, row, chosen, place, floor, k, ranks):  # type: ignore[no-untyped-def]
     """0-based mid-rank of the candidate at `place` (-1: none) by this row of values.
 
@@ -248,7 +306,7 @@ def _measure(state, name, row, chosen, place, floor, k, ranks):  # type: ignore[
         ranks[k, name] = rank
 
 
-@kernel
+@bare_kernel
 def _measure_strategies(state, chosen, place, k, ranks):  # type: ignore[no-untyped-def]
     """Where each single strategy would have ranked the item taken."""
     for c in range(STRATEGY_COLUMNS.shape[0]):
@@ -258,19 +316,19 @@ def _measure_strategies(state, chosen, place, k, ranks):  # type: ignore[no-unty
         _measure(state, 1 + c, row, chosen, place, floor, k, ranks)
 
 
-@kernel
-def _short_of_room(state, user, rules):  # type: ignore[no-untyped-def]
+@bare_kernel
+def _short_of_room(state, rules):  # type: ignore[no-untyped-def]
     """Whether some block of memory might not hold the next event."""
     return (
         spare(state.covisitation.rows) < covisitation.PLACES_PER_EVENT
         or spare(state.users.history) < 4 * rules.longest
-        or spare(state.users.refused) < 4 * state.users.refused.room[user] + 8
+        or spare(state.users.refused) < 4 * rules.longest
         or spare(state.neighbours.visits) < 4 * neighbours.VISITORS
         or state.embeddings.used[0] + SLOTS_PER_EVENT > state.embeddings.into.shape[0]
     )
 
 
-@kernel
+@bare_kernel
 def _deepen(state, user, item, second, kind, weight, rules):  # type: ignore[no-untyped-def]
     """Whether the event only deepens an interaction of this session (`user.deepens`); if so, it
     adds to the trends and that is all."""
@@ -285,7 +343,7 @@ def _deepen(state, user, item, second, kind, weight, rules):  # type: ignore[no-
     return True
 
 
-@kernel
+@bare_kernel
 def _best_of(board, chosen, items, scores):  # type: ignore[no-untyped-def]
     """The highest scores in order into `items`, -1 beyond the last, and `scores`."""
     n, most = 0, items.shape[0]
@@ -306,11 +364,11 @@ def _best_of(board, chosen, items, scores):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _learn_everywhere(state, user, item, second, kind, weight, rules, query, vectors):  # type: ignore[no-untyped-def]
+def _learn_everywhere(state, user, item, second, kind, value, weight, rules, full):  # type: ignore[no-untyped-def]
     """Step 4: the event enters every source, and then the user's history."""
-    users, clock = state.users, state.clock
+    users, clock, board = state.users, state.clock, state.board
     history = users.history
-    count = state.covisitation.count
+    count = state.covisitation.taken
     repeats.learn(state.repeats, history, user, item)
     if count[item] == 0:
         clock[KNOWN] += 1
@@ -320,7 +378,7 @@ def _learn_everywhere(state, user, item, second, kind, weight, rules, query, vec
     elif state.embeddings.slot[item] == 0:
         embeddings.give(state.embeddings, item, state.random)
         ranker.give(state.ranker, state.embeddings.slot[item], state.random)
-    if vectors:
+    if full and rules.embeddings:
         embeddings.learn(
             state.embeddings,
             history,
@@ -329,7 +387,7 @@ def _learn_everywhere(state, user, item, second, kind, weight, rules, query, vec
             count,
             clock[TAKEN],
             clock[REACH],
-            query,
+            board,
             state.random,
         )
     covisitation.learn(state.covisitation, history, user, item, second, weight, clock[TAKEN])
@@ -337,6 +395,12 @@ def _learn_everywhere(state, user, item, second, kind, weight, rules, query, vec
     neighbours.learn(state.neighbours, user, item, users.dropped[user] + history.size[user])
     state.embeddings.recent[state.embeddings.seen[0] % embeddings.RECENT] = item
     state.embeddings.seen[0] += 1
+
+    if value != 0:
+        seen = users.value[user]
+        users.value[user] += (value - seen) * max(F(0.02), F(1.0 / (1.0 + history.size[user])))
+        if full and seen != 0:
+            trends.value(state.trends, item, min(max(value - seen, F(-3)), F(3)))
 
     rate = max(F(0.05), F(1.0 / (1.0 + history.size[user])))
     habit = users.habit[user]
@@ -347,46 +411,40 @@ def _learn_everywhere(state, user, item, second, kind, weight, rules, query, vec
     clock[TAKEN] += 1
 
 
-LEARN, LEARN_AND_RANK, RECOMMEND = 0, 1, 2
+LEARN, LEARN_AND_RANK, RECOMMEND, EXPLAIN = 0, 1, 2, 3
 """What `run` does with its rows: learn events and rank on a share of them; learn events and rank
-on each; answer questions."""
+on each; answer questions; answer and say why."""
 
 
-@kernel
-def run(state, rules, task, users, items, kinds, times, begin, norm, excluded, ranks, top, scores):  # type: ignore[no-untyped-def]
+@bare_kernel
+def run(state, rules, task, users, items, kinds, values, times, begin, norm, excluded, answers):  # type: ignore[no-untyped-def]
     """Take rows `begin` and on, in order; returns the first one not done.
 
     A single function for learning and recommending, as both need the ranking and its machine code
     is what takes long to build. It stops short when a block of memory might not hold the next
     event; the caller enlarges it and calls again.
 
-    users, items: int32; kinds: int8; times: float64, finite: the events, or the questions' users
-    and times. norm: float32 by item, 0 where it must not be recommended. excluded: int32, items
-    left out of each list. Filled in, where there are rows for it: ranks, float32 [rows, 1 +
-    strategies], where the item taken stood by Freshet and by each strategy, NaN where not scored;
-    top, int32 [rows, n], the list, -1 beyond its end; scores, float32 [rows, n].
+    users, items: int32; kinds: int8; values: float32, 0 where absent; times: float64, finite: the
+    events, or the questions' users and times. norm: float32 by item, 0 where it must not be
+    recommended. excluded: int32, items left out of each list. answers: filled in where there are
+    rows for it.
     """
     clock, time, board = state.clock, state.time, state.board
     history, slot = state.users.history, state.embeddings.slot
-    query = np.empty(embeddings.WIDTH, np.float32)
-    count = state.covisitation.count
-    learning = task != RECOMMEND
+    count = state.covisitation.taken
+    learning = task < RECOMMEND
     for k in range(begin, users.shape[0]):
         user, item, kind = users[k], items[k], kinds[k]
         second = second_of(time, times[k])
         weight, full = F(1), True
         if learning:
-            if _short_of_room(state, user, rules):
+            if _short_of_room(state, rules):
                 return k
-            if time[BEGUN] == 0:
-                time[BEGUN] = 1
-                time[EPOCH] = np.floor(times[k])
-                second = np.int32(0)
-            time[NOW] = max(time[NOW], np.float64(second))
+            second = _tick(time, times[k])
             clock[EVENTS] += 1
             if kind > LAST_POSITIVE:
                 if kind < IMPRESSION:
-                    refuse(state.users, user, item)
+                    refuse(state.users, user, item, rules.longest)
                 continue
             weight = weight_of(state.users, user, clock[TAKEN], rules.influence)
             if _deepen(state, user, item, second, kind, weight, rules):
@@ -394,24 +452,35 @@ def run(state, rules, task, users, items, kinds, times, begin, norm, excluded, r
             full = weight >= 1 or uniform(state.random) < weight
 
         if task != LEARN or uniform(state.random) < rules.practice:
-            chosen = _gather(state, user, second, norm, excluded, rules.repeats, query)
+            chosen = _gather(state, user, second, norm, excluded, rules.repeats)
             right = -1
             if learning:
                 right = _place_of(board, item)
                 if count[item] > 0:
-                    _measure_strategies(state, chosen, right, k, ranks)
+                    _measure_strategies(state, chosen, right, k, answers.ranks)
                 ranker.observe(state.ranker, board.evidence, chosen)
             ranker.normalise(state.ranker, board.evidence, chosen)
             ranker.ask(state.ranker, history, user, slot, board, chosen)
-            if k < top.shape[0]:
-                _best_of(board, chosen, top[k], scores[k])
+            if k < answers.items.shape[0]:
+                _best_of(board, chosen, answers.items[k], answers.scores[k])
+            if task == EXPLAIN and chosen > 0:
+                reasons.explain(
+                    state,
+                    user,
+                    chosen,
+                    answers.items[k],
+                    answers.source[k],
+                    answers.share[k],
+                    answers.causes[k],
+                    answers.cause_shares[k],
+                )
             if learning:
                 if count[item] > 0:
-                    _measure(state, 0, board.score, chosen, right, F(-1e30), k, ranks)
+                    _measure(state, 0, board.score, chosen, right, F(-1e30), k, answers.ranks)
                 if right >= 0 and chosen > 1 and full:
                     ranker.tell(
                         state.ranker, history, user, slot, board, chosen, right, state.random
                     )
         if learning:
-            _learn_everywhere(state, user, item, second, kind, weight, rules, query, full)
+            _learn_everywhere(state, user, item, second, kind, values[k], weight, rules, full)
     return users.shape[0]

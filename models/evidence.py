@@ -24,22 +24,25 @@ SUPPORT, STRONGEST, STRONGEST_FORWARD = 12, 13, 14
 # Trends: log of the decayed count beside the top item's; ALL_TIME beside all events.
 TREND = 15
 TRENDS = 8
-SLOPE, AGE, STALENESS, EVENT_AGE, POPULARITY_GAP, AGE_GAP = 23, 24, 25, 26, 27, 28
+SLOPE, AGE, STALENESS, EVENT_AGE, POPULARITY_GAP, AGE_GAP, PACE, ESTEEM = range(23, 31)
 
 # Embeddings.
-AFFINITY, LEANING = 29, 30
+AFFINITY, LEANING = 31, 32
 
 # The user's own items.
-OWN, OWN_COUNT, OWN_RECENCY, OWN_GAP, OWN_RHYTHM = 31, 32, 33, 34, 35
+OWN, OWN_COUNT, OWN_RECENCY, OWN_GAP, OWN_RHYTHM = range(33, 38)
 
-COLUMNS = 36
+# Neighbours again: what they took right after; and the share of the history that links to an item.
+FOLLOWING, LINKED = 38, 39
+
+COLUMNS = 40
 
 FAMILIES = ("covisitation", "neighbours", "trends", "embeddings", "repeats")
 """The sources as people know them, in the order of `FAMILY`'s numbers."""
 
 FAMILY = np.zeros(COLUMNS, np.int32)
-FAMILY[[RELATIVE + NEIGHBOURS, ABSOLUTE + NEIGHBOURS]] = 1
-FAMILY[TREND : AGE_GAP + 1] = 2
+FAMILY[[RELATIVE + NEIGHBOURS, ABSOLUTE + NEIGHBOURS, FOLLOWING]] = 1
+FAMILY[TREND : ESTEEM + 1] = 2
 FAMILY[[AFFINITY, LEANING]] = 3
 FAMILY[OWN : OWN_RHYTHM + 1] = 4
 
@@ -51,7 +54,7 @@ BLANK[TREND] = -14.0
 BLANK[TREND + 1 : TREND + TRENDS] = -9.0
 BLANK[[AGE, STALENESS, EVENT_AGE]] = 14.0
 BLANK[OWN_RECENCY] = -6.0
-BLANK[OWN_GAP] = 0.0
+BLANK[FOLLOWING] = FLOOR
 
 #: The single strategies that are measured on their own: name, and the column they rank by.
 STRATEGIES = (

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models import engine
 from models.board import new_board
 from models.engine import Rules, State
 from models.evidence import STRATEGIES
-from models.lists import Lists, release
+from models.lists import Lists, blank, grow, purge, release
 from models.ranker import HIDDEN, new_ranker
 from models.sources import covisitation, embeddings, neighbours, repeats, trends
 from models.sources.neighbours import MET
@@ -20,18 +21,22 @@ from models.user import GUEST, ITEM, TIME, new_users, remember
 FIRST = 1024
 """Users, items and slots that there is room for at the beginning."""
 
-MOST_OF_A_GUEST = 4_096
-"""Events of a guest's past; room for them is kept at all times."""
+MOST_OF_A_GUEST = 128
+"""Events of a guest's past."""
 
 GROWTH = 1.5
 RESTART_NUMBERS_AT = 2**31 - 2**24
 
 
 def new_state(seed: int) -> State:
-    """Nothing learned."""
+    """Nothing learned; the guest has a list of the greatest length from the beginning, so that
+    asking never allocates."""
+    users = new_users(FIRST)
+    while users.history.room[GUEST] < MOST_OF_A_GUEST:
+        grow(users.history, GUEST)
     covisited = covisitation.new_covisitation(FIRST)
     return State(
-        users=new_users(FIRST),
+        users=users,
         covisitation=covisited,
         trends=trends.new_trends(FIRST),
         neighbours=neighbours.new_neighbours(FIRST),
@@ -39,7 +44,7 @@ def new_state(seed: int) -> State:
         repeats=repeats.new_repeats(),
         ranker=new_ranker(FIRST, FIRST, np.random.default_rng(seed)),
         clock=np.zeros(4, np.int64),
-        time=np.zeros(3),
+        time=np.zeros(4),
         random=np.array([seed], np.uint64),
         hits=np.zeros((1 + len(STRATEGIES), 2), np.int64),
         board=new_board(FIRST, FIRST, HIDDEN, MET),
@@ -55,13 +60,14 @@ def with_items(state: State, items: int) -> State:
     return state._replace(
         covisitation=covisited._replace(
             rows=_more_lists(covisited.rows, n),
-            count=_longer(covisited.count, n),
+            taken=_longer(covisited.taken, n),
             norm=_longer(covisited.norm, n, 1),
         ),
         trends=state.trends._replace(
-            count=_longer(state.trends.count, n),
+            decayed=_longer(state.trends.decayed, n),
             place=_longer(state.trends.place, n, -1),
             life=_longer(state.trends.life, n),
+            esteem=_longer(state.trends.esteem, n),
         ),
         neighbours=seen._replace(visits=_more_lists(seen.visits, n), seen=_longer(seen.seen, n)),
         embeddings=state.embeddings._replace(slot=_longer(state.embeddings.slot, n)),
@@ -83,6 +89,7 @@ def with_users(state: State, users: int) -> State:
             kinds=_longer(held.kinds, n),
             habit=_longer(held.habit, n),
             rate=_longer(held.rate, n),
+            value=_longer(held.value, n),
         ),
         embeddings=state.embeddings._replace(
             user=_longer(state.embeddings.user, n),
@@ -96,19 +103,17 @@ def with_users(state: State, users: int) -> State:
     )
 
 
-def with_room(state: State, user: int, rules: Rules) -> State:
-    """The same, with room in every block of memory for what the next event of `user` may need."""
+def with_room(state: State, rules: Rules) -> State:
+    """The same, with room in every block of memory for what the next event may need."""
     rows = _more_places(state.covisitation.rows, covisitation.PLACES_PER_EVENT)
     users = state.users._replace(
         history=_more_places(state.users.history, 4 * rules.longest),
-        refused=_more_places(state.users.refused, 4 * int(state.users.refused.room[user]) + 8),
+        refused=_more_places(state.users.refused, 4 * rules.longest),
     )
     visits = _more_places(state.neighbours.visits, 4 * neighbours.VISITORS)
     state = state._replace(
         users=users,
-        covisitation=state.covisitation._replace(
-            rows=rows, weights=rows.words.view(np.float32)
-        ),
+        covisitation=state.covisitation._replace(rows=rows, weights=rows.words.view(np.float32)),
         neighbours=state.neighbours._replace(visits=visits),
     )
     slots = len(state.embeddings.into)
@@ -118,6 +123,7 @@ def with_room(state: State, user: int, rules: Rules) -> State:
     n = _enlarged(slots, wanted)
     return state._replace(
         embeddings=state.embeddings._replace(
+            vacant=_longer(state.embeddings.vacant, n),
             into=_longer(state.embeddings.into, n),
             out=_longer(state.embeddings.out, n),
             scalar=_longer(state.embeddings.scalar, n),
@@ -130,6 +136,29 @@ def with_room(state: State, user: int, rules: Rules) -> State:
     )
 
 
+def memory(state: State, users: int, items: int) -> dict[str, float]:
+    """Bytes in use per user and per item. Room ahead of growth counts as far as it was touched."""
+
+    def touched(lists: Lists) -> int:
+        return int(lists.top[0]) * int(lists.words[:1].nbytes)
+
+    covisited, trended, seen = state.covisitation, state.trends, state.neighbours
+    embedded, ranked, held = state.embeddings, state.ranker, state.users
+    slots = int(embedded.used[0])
+    of_slots = (*embedded[3:6], ranked.into, ranked.out, ranked.scalar)
+    of_items = (trended.decayed, trended.place, trended.life, trended.esteem)
+    of_users = (embedded.user, embedded.user_squares, ranked.deviation, ranked.deviation_squares)
+    per_row = sum(array[:1].nbytes for array in (*of_users, *held[1:2], *held[3:]))
+    return {
+        "item: neighbour rows": touched(covisited.rows) / items + 16 + 8,
+        "item: trends": float(sum(array[:1].nbytes for array in of_items)),
+        "item: visitors": touched(seen.visits) / items + 16 + 4,
+        "item: vectors": sum(array[:slots].nbytes for array in of_slots) / items + 4,
+        "item: scratch": float(state.board.mark[:1].nbytes),
+        "user": (touched(held.history) + touched(held.refused)) / users + per_row + 32,
+    }
+
+
 def rest_the_board(state: State, rankings: int) -> None:
     """Begin numbering rankings anew before the numbers run out."""
     if state.board.number[0] + rankings > RESTART_NUMBERS_AT:
@@ -140,8 +169,20 @@ def rest_the_board(state: State, rankings: int) -> None:
 
 def set_available(state: State, item: int, available: bool) -> None:
     """Whether an item may be recommended."""
-    norm, count = state.covisitation.norm, state.covisitation.count
+    norm, count = state.covisitation.norm, state.covisitation.taken
     norm[item] = (count[item] + 1.0) ** -0.5 if available else 0.0
+
+
+def kept_out(state: State, user: int, rules: Rules) -> NDArray[np.int32]:
+    """Items that are not for this user: refused, and, where nobody returns, taken before."""
+    kept = [state.users.refused]
+    if not repeats.allowed(state.repeats, rules.repeats):
+        kept.append(state.users.history)
+    found = [
+        lists.words[lists.start[user] : lists.start[user] + lists.size[user], 0] for lists in kept
+    ]
+    items = np.concatenate(found)
+    return items[items >= 0]
 
 
 def as_guest(state: State, user: int, items: Sequence[int], second: int) -> int:
@@ -163,8 +204,15 @@ def as_guest(state: State, user: int, items: Sequence[int], second: int) -> int:
 
 
 def clear_guest(state: State) -> None:
-    """The guest has no past."""
-    forget_user(state, GUEST)
+    """The guest has no past; the places for one stay the guest's."""
+    users = state.users
+    start, room = int(users.history.start[GUEST]), int(users.history.room[GUEST])
+    users.history.words[start : start + room] = 0
+    users.history.size[GUEST] = 0
+    users.kinds[GUEST] = 0
+    users.habit[GUEST] = 0
+    state.embeddings.user[GUEST] = 0
+    state.ranker.deviation[GUEST] = 0
 
 
 def forget_user(state: State, user: int) -> None:
@@ -172,12 +220,48 @@ def forget_user(state: State, user: int) -> None:
     users = state.users
     release(users.history, user)
     release(users.refused, user)
-    for field in (users.dropped, users.kinds, users.habit, users.rate):
+    for field in (users.dropped, users.kinds, users.habit, users.rate, users.value):
         field[user] = 0
     state.embeddings.user[user] = 0
     state.embeddings.user_squares[user] = 1e-3
     state.ranker.deviation[user] = 0
     state.ranker.deviation_squares[user] = 1
+
+
+def longest_away(state: State, users: int, share: float) -> list[int]:
+    """That share of the user numbers below `users`: those whose last event is longest ago."""
+    last = state.users.rate[GUEST + 1 : users, 1]
+    order = np.argsort(last, kind="stable")[: max(1, int(share * len(last)))]
+    return [int(number) + GUEST + 1 for number in order]
+
+
+def longest_untaken(state: State, items: int, share: float) -> list[int]:
+    """That share of the item numbers below `items`: those last taken longest ago, or never."""
+    taken = state.covisitation.taken[:items] > 0
+    last = np.where(taken, state.trends.life[:items, trends.LAST_SECOND], np.iinfo(np.int32).min)
+    order = np.argsort(last, kind="stable")[: max(1, int(share * items))]
+    return [int(number) for number in order]
+
+
+def forget_items(state: State, items: Sequence[int]) -> None:
+    """As if these items had never been; a walk over the whole state, so better many at once."""
+    gone = np.zeros(len(state.covisitation.norm), np.bool_)
+    gone[list(items)] = True
+    for item in items:
+        release(state.covisitation.rows, item)
+        release(state.neighbours.visits, item)
+        trends.remove(state.trends, item)
+        embeddings.take_back(state.embeddings, item)
+    state.clock[engine.KNOWN] -= int(np.count_nonzero(state.covisitation.taken[gone]))
+    state.covisitation.taken[gone] = 0
+    state.covisitation.norm[gone] = 1
+    state.trends.decayed[gone] = 0
+    state.trends.life[gone] = 0
+    state.trends.esteem[gone] = 0
+    state.neighbours.seen[gone] = 0
+    purge(state.covisitation.rows, gone)
+    purge(state.users.refused, gone)
+    blank(state.users.history, gone)
 
 
 def _enlarged(now: int, wanted: int) -> int:

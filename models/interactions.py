@@ -45,9 +45,9 @@ class Interactions:
 
     def __post_init__(self) -> None:
         n = len(self.users)
-        columns = (self.items, self.kinds, self.values, self.times)
-        if any(len(column) != n for column in columns):
-            raise ValueError(f"columns differ in length: {[n, *map(len, columns)]}")
+        lengths = [n, len(self.items), len(self.kinds), len(self.values), len(self.times)]
+        if lengths != [n] * len(lengths):
+            raise ValueError(f"columns differ in length: {lengths}")
 
     def __len__(self) -> int:
         return len(self.users)

@@ -23,18 +23,35 @@ PACKAGE = Path(__file__).parent
 kernels: list[Any] = []
 
 
+_OPTIONS = {"fastmath": True, "nogil": True, "boundscheck": False, "error_model": "numpy"}
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile at first use; releases the interpreter's lock; no bounds checks, fast arithmetic."""
-    compiled = numba.njit(
-        cache=True, fastmath=True, nogil=True, boundscheck=False, error_model="numpy"
-    )(function)
+    compiled = numba.njit(cache=True, **_OPTIONS)(function)
     kernels.append(compiled)
     return compiled
 
 
+def bare_kernel(function: Callable[..., Any]) -> Any:
+    """A kernel that allocates nothing, as its scratch is handed to it.
+
+    Then numba need not count references to arrays, which for a state of a hundred arrays costs
+    more than the work itself (three times as much, measured).
+    """
+    compiled = numba.njit(cache=True, _nrt=False, **_OPTIONS)(function)
+    kernels.append(compiled)
+    return compiled
+
+
+def small(function: Callable[..., Any]) -> Any:
+    """A function of a few numbers that the kernels call; compiled as part of them."""
+    return numba.njit(_nrt=False, **_OPTIONS)(function)
+
+
 def inlined(function: Callable[..., Any]) -> Any:
-    """A small function that is compiled into each of its callers."""
-    return numba.njit(inline="always", fastmath=True, error_model="numpy")(function)
+    """A function of whole states that is copied into its callers before they are compiled."""
+    return numba.njit(inline="always", **_OPTIONS)(function)
 
 
 def digest() -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.jit import inlined, kernel
+from models.jit import bare_kernel, inlined
 
 SMALLEST = 4
 _SIZES = 24
@@ -60,7 +60,7 @@ def _size_class(room):  # type: ignore[no-untyped-def]
     return k
 
 
-@kernel
+@bare_kernel
 def release(lists, key):  # type: ignore[no-untyped-def]
     """Empty a list and give its places back."""
     if lists.room[key] > 0:
@@ -72,7 +72,33 @@ def release(lists, key):  # type: ignore[no-untyped-def]
     lists.room[key] = 0
 
 
-@kernel
+@bare_kernel
+def purge(lists, gone):  # type: ignore[no-untyped-def]
+    """Strike every entry whose first word is a number of which `gone`, bool [numbers], is true."""
+    words = lists.words
+    for key in range(lists.size.shape[0]):
+        at, kept = lists.start[key], np.int64(0)
+        for x in range(at, at + lists.size[key]):
+            if not gone[words[x, 0]]:
+                for c in range(words.shape[1]):
+                    words[at + kept, c] = words[x, c]
+                kept += 1
+        lists.size[key] = kept
+
+
+@bare_kernel
+def blank(lists, gone):  # type: ignore[no-untyped-def]
+    """Put -1 for every entry whose first word is a number of which `gone` is true, so that the
+    others keep their places."""
+    words = lists.words
+    for key in range(lists.size.shape[0]):
+        at = lists.start[key]
+        for x in range(at, at + lists.size[key]):
+            if words[x, 0] >= 0 and gone[words[x, 0]]:
+                words[x, 0] = -1
+
+
+@bare_kernel
 def grow(lists, key):  # type: ignore[no-untyped-def]
     """Double the room of a list; the caller has made sure that the block has places to spare."""
     old, room, size = lists.start[key], lists.room[key], lists.size[key]
@@ -90,8 +116,8 @@ def grow(lists, key):  # type: ignore[no-untyped-def]
             lists.words[at + x, c] = lists.words[old + x, c]
     if room > 0:
         k = _size_class(room)
-        lists.words[old, 0] = np.int32(-1) if lists.free[k] < 0 else np.int32(
-            lists.free[k] // SMALLEST
+        lists.words[old, 0] = (
+            np.int32(-1) if lists.free[k] < 0 else np.int32(lists.free[k] // SMALLEST)
         )
         lists.free[k] = old
     lists.start[key] = at

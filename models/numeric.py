@@ -9,7 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from models.jit import inlined
+from models.jit import small
 
 F = np.float32
 
@@ -39,7 +39,7 @@ def _from_bits(_context: Any, _number: Any) -> Any:
     return types.float32(types.int32), generate
 
 
-@inlined
+@small
 def log(x):  # type: ignore[no-untyped-def]
     """Natural logarithm of a positive normal float32, to about 1e-4: exponent + cubic."""
     bits = _bits(F(x))
@@ -51,7 +51,7 @@ def log(x):  # type: ignore[no-untyped-def]
     return F(0.69314718) * exponent + poly
 
 
-@inlined
+@small
 def exp(x):  # type: ignore[no-untyped-def]
     """e to the x for x ≤ 0 (and moderately above), to about 1e-4; 0 below -80."""
     y = F(max(F(x), F(-80.0))) * F(1.442695041)
@@ -63,9 +63,9 @@ def exp(x):  # type: ignore[no-untyped-def]
     return _from_bits((k + np.int32(127)) << np.int32(23)) * poly
 
 
-@inlined
+@small
 def uniform(random):  # type: ignore[no-untyped-def]
-    """The next number in [0, 1) of the sequence whose state is `random`, uint64 [1] (splitmix64)."""
+    """The next number in [0, 1) of the sequence at `random`, uint64 [1] (splitmix64)."""
     random[0] += _GOLDEN
     z = random[0]
     z = (z ^ (z >> _30)) * _MIX_1

@@ -28,23 +28,23 @@ from numpy.typing import NDArray
 from models.evidence import (
     COLUMNS,
     FORWARD,
-    NEXT,
     NEIGHBOURS,
+    NEXT,
     RELATIVE,
     SYMMETRIC,
     TREND,
     TRENDS,
 )
-from models.jit import kernel
+from models.jit import bare_kernel
 from models.numeric import F, exp, log, uniform
 from models.user import AGE, ITEM, POPULARITY
 
 HIDDEN = 32
 CONTEXT = 16
-RANK = 16
+RANK = 32
 
 RATE = 3e-4
-USER_RATE, ITEM_RATE, RANK_RATE = F(0.02), F(0.02), F(0.1)
+USER_RATE, ITEM_RATE, RANK_RATE = F(0.02), F(0.02), F(0.05)
 USER_DECAY = F(0.999)
 RARE = F(0.01)
 CLIP = F(4)
@@ -116,7 +116,7 @@ def new_ranker(users: int, slots: int, random: np.random.Generator) -> Ranker:
     )
 
 
-@kernel
+@bare_kernel
 def give(state, slot, random):  # type: ignore[no-untyped-def]
     """Vectors of its own for an item: uniform, of the variance 0.01/RANK."""
     wide = 0.2 * np.sqrt(3.0 / RANK)
@@ -129,7 +129,7 @@ def give(state, slot, random):  # type: ignore[no-untyped-def]
     state.scalar[slot, SQUARES_OUT] = F(0.01)
 
 
-@kernel
+@bare_kernel
 def set_context(state, users, user, second, best, lines, met, repeats):  # type: ignore[no-untyped-def]
     """The context c: history, pause, strength of the evidence, habits."""
     history = users.history
@@ -156,7 +156,7 @@ def set_context(state, users, user, second, best, lines, met, repeats):  # type:
     c[14] = F(repeats)
 
 
-@kernel
+@bare_kernel
 def observe(state, evidence, chosen):  # type: ignore[no-untyped-def]
     """Running mean and variance of the evidence, from every 37th candidate."""
     rate = 0.2 * max(1e-4, 1.0 / (1.0 + state.steps[0] / 4))
@@ -167,7 +167,7 @@ def observe(state, evidence, chosen):  # type: ignore[no-untyped-def]
             state.variance[f] += rate * (difference * difference - state.variance[f])
 
 
-@kernel
+@bare_kernel
 def normalise(state, evidence, chosen):  # type: ignore[no-untyped-def]
     """Evidence to mean 0, variance 1, within ±CLIP; in place."""
     for f in range(COLUMNS):
@@ -178,7 +178,7 @@ def normalise(state, evidence, chosen):  # type: ignore[no-untyped-def]
             row[x] = min(max((row[x] - mean) * scale, -CLIP), CLIP)
 
 
-@kernel
+@bare_kernel
 def ask(state, history, user, slot, board, chosen):  # type: ignore[no-untyped-def]
     """Score the candidates from the board's normalised evidence."""
     theta, context, weight, query = state.theta, state.context, state.weight, state.query
@@ -213,6 +213,7 @@ def ask(state, history, user, slot, board, chosen):  # type: ignore[no-untyped-d
         z = theta[_B + h]
         for c in range(CONTEXT):
             z += theta[_V + h * CONTEXT + c] * context[c]
+        board.units[h] = z
         units = board.hidden[h]
         for x in range(chosen):
             units[x] = z
@@ -228,7 +229,23 @@ def ask(state, history, user, slot, board, chosen):  # type: ignore[no-untyped-d
             score[x] += w * units[x]
 
 
-@kernel
+@bare_kernel
+def score_of(state, board, rest):  # type: ignore[no-untyped-def]
+    """The score of the evidence in board.column, in the context last asked about; `rest`: its item
+    bias and low-rank term."""
+    theta, column = state.theta, board.column
+    score = rest
+    for f in range(COLUMNS):
+        score += state.weight[f] * column[f]
+    for h in range(HIDDEN):
+        z = board.units[h]
+        for f in range(COLUMNS):
+            z += theta[h * COLUMNS + f] * column[f]
+        score += theta[_W2 + h] * max(z, F(0))
+    return score
+
+
+@bare_kernel
 def tell(state, history, user, slot, board, chosen, right, random):  # type: ignore[no-untyped-def]
     """One step towards the candidate that was taken; after `ask` on the same board."""
     theta, context, gradient = state.theta, state.context, state.gradient
@@ -246,10 +263,13 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
     for f in range(RANK):
         length += state.query[f] * state.query[f]
     length /= F(RANK)
-    linear = np.zeros(COLUMNS, np.float32)
-    column = np.empty(COLUMNS, np.float32)
-    back = np.zeros(HIDDEN, np.float32)
-    pull = np.zeros(RANK, np.float32)
+    linear, column, back, pull = board.linear, board.column, board.units, board.pull
+    for f in range(COLUMNS):
+        linear[f] = F(0)
+    for h in range(HIDDEN):
+        back[h] = F(0)
+    for f in range(RANK):
+        pull[f] = F(0)
 
     for x in range(chosen):
         g = chance[x] / total
@@ -312,7 +332,7 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
         fade *= F(WALK_DECAY)
 
 
-@kernel
+@bare_kernel
 def _adam(state):  # type: ignore[no-untyped-def]
     state.steps[0] += 1
     k = min(state.steps[0], 100_000)

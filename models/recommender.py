@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models import engine, growth
+from models.board import LONGEST_LIST
 from models.catalogue import ItemFacts
-from models.evidence import STRATEGIES
+from models.engine import Answers
+from models.evidence import FAMILIES, STRATEGIES
 from models.ids import Ids
 from models.interactions import Interactions
-from models.ranking import Ranking, Recommended
+from models.ranking import Ranking, Reason, Recommended
+from models.reasons import sentence as reasons_in_words
 from models.settings import EngineSettings
 from models.sources.repeats import ALWAYS, LEARN, NEVER
 from models.user import GUEST
@@ -23,6 +27,13 @@ FORMAT = 1
 """Rises when the same events would give another state."""
 
 STRATEGY_NAMES = ("freshet", *(name for name, _ in STRATEGIES))
+
+MOST_TIME = 1e12
+MOST_VALUE = 1e6
+"""A value beyond this, or none, says nothing."""
+
+EVICTED = 1 / 16
+"""Share of users or items forgotten at once when there is no room for a new one."""
 
 _RULE = {"learn": LEARN, "yes": ALWAYS, "no": NEVER}
 _NO_ITEMS = np.empty(0, np.int32)
@@ -70,6 +81,7 @@ class Recommender:
             influence=settings.influence,
             longest=settings.max_history,
             deepening=settings.deepening,
+            embeddings=settings.embeddings,
         )
 
     @property
@@ -84,14 +96,13 @@ class Recommender:
 
     def learn(self, chunk: Interactions) -> None:
         """Learn every event of a chunk, in order."""
-        self._learn(chunk, engine.LEARN, np.empty((0, 1), np.float32), np.empty((0, 1), np.int32))
+        self._learn(chunk, engine.LEARN, engine.no_answers())
 
     def rank_and_learn(self, chunk: Interactions, *, top: int = 10) -> PrequentialChunk:
         """Before learning each event, rank all items for its user; then learn it."""
-        ranks = np.full((len(chunk), len(STRATEGY_NAMES)), np.nan, np.float32)
-        top_items = np.full((len(chunk), top), -1, np.int32)
-        self._learn(chunk, engine.LEARN_AND_RANK, ranks, top_items)
-        return PrequentialChunk(STRATEGY_NAMES, ranks, top_items, None)
+        answers = engine.no_answers(ranks=len(chunk), lists=len(chunk), n=top)
+        self._learn(chunk, engine.LEARN_AND_RANK, answers)
+        return PrequentialChunk(STRATEGY_NAMES, answers.ranks, answers.items, None)
 
     def recommend(
         self, users: Sequence[str], now: float, n: int = 10, *, reasons: bool | None = None
@@ -127,6 +138,8 @@ class Recommender:
         known = (self._items.get(item) for item in (*exclude, *context_items))
         excluded = np.array([item for item in known if item is not None], np.int32)
         if context_items:
+            kept_out = growth.kept_out(self._state, number, self._rules)
+            excluded = np.concatenate((excluded, kept_out))
             seen = [self._items.get(item) for item in context_items]
             number = growth.as_guest(
                 self._state, number, [item for item in seen if item is not None], self._second(now)
@@ -170,6 +183,10 @@ class Recommender:
             for name, (hits, scored) in zip(STRATEGY_NAMES, self._state.hits, strict=True)
         }
 
+    def memory(self) -> dict[str, float]:
+        """Mean bytes held per user, and per item by what they are for."""
+        return growth.memory(self._state, max(1, len(self._users)), max(1, len(self._items)))
+
     def item_ids(self, numbers: NDArray[np.int32]) -> list[str]:
         """Names of the item numbers in `PrequentialChunk.top_items`."""
         return [self._items.name(int(number)) for number in numbers]
@@ -179,7 +196,7 @@ class Recommender:
         return self._state.covisitation.norm
 
     def _second(self, now: float) -> int:
-        return int(engine.second_of(self._state.time, float(now)))
+        return int(engine.second_of(self._state.time, _usable(np.array([now], np.float64))[0]))
 
     def _of_categories(self, categories: Iterable[str]) -> list[int]:
         return sorted(set().union(*(self._categories.get(c, set()) for c in categories)))
@@ -191,28 +208,69 @@ class Recommender:
                 self._categories[category].discard(number)
 
     def _item(self, item_id: str) -> int:
+        if item_id not in self._items and len(self._items) >= self.settings.max_items:
+            self._make_room_for_items()
         number = self._items.add(item_id)
         if number >= len(self._norm):
             self._state = growth.with_items(self._state, number + 1)
         return number
 
-    def _learn(
-        self,
-        chunk: Interactions,
-        task: int,
-        ranks: NDArray[np.float32],
-        top: NDArray[np.int32],
+    def _learn(self, chunk: Interactions, task: int, answers: Answers) -> None:
+        begin = 0
+        while begin < len(chunk):
+            stop = self._as_far_as_names_go(chunk, begin)
+            self._learn_part(chunk, begin, stop, task, answers)
+            begin = stop
+
+    def _as_far_as_names_go(self, chunk: Interactions, begin: int) -> int:
+        """The first event whose user or item finds no room; some room is made at `begin`."""
+        users, items = self._users, self._items
+        most_users, most_items = self.settings.max_users, self.settings.max_items
+        if chunk.users[begin] not in users and len(users) >= most_users:
+            away = growth.longest_away(self._state, users.reach, EVICTED)
+            away = [number for number in away if users.name(number)]
+            for number in away:
+                growth.forget_user(self._state, number)
+            users.free(away)
+        if chunk.items[begin] not in items and len(items) >= most_items:
+            self._make_room_for_items()
+        room_for_users, room_for_items = most_users - len(users), most_items - len(items)
+        if len(chunk) - begin <= min(room_for_users, room_for_items):
+            return len(chunk)
+        new_users: set[str] = set()
+        new_items: set[str] = set()
+        for k in range(begin, len(chunk)):
+            if chunk.users[k] not in users:
+                new_users.add(chunk.users[k])
+            if chunk.items[k] not in items:
+                new_items.add(chunk.items[k])
+            if len(new_users) > room_for_users or len(new_items) > room_for_items:
+                return k
+        return len(chunk)
+
+    def _make_room_for_items(self) -> None:
+        away = growth.longest_untaken(self._state, self._items.reach, EVICTED)
+        away = [number for number in away if self._items.name(number)]
+        growth.forget_items(self._state, away)
+        for number in away:
+            self._forget_facts(number)
+        self._items.free(away)
+
+    def _learn_part(
+        self, chunk: Interactions, begin: int, stop: int, task: int, answers: Answers
     ) -> None:
-        users = np.fromiter(map(self._users.add, chunk.users), np.int32, len(chunk))
-        items = np.fromiter(map(self._items.add, chunk.items), np.int32, len(chunk))
+        part = range(begin, stop)
+        users, items = np.zeros(stop, np.int32), np.zeros(stop, np.int32)
+        users[begin:] = [self._users.add(chunk.users[k]) for k in part]
+        items[begin:] = [self._items.add(chunk.items[k]) for k in part]
         self._state = growth.with_items(self._state, self._items.reach)
         self._state = growth.with_users(self._state, self._users.reach)
-        growth.rest_the_board(self._state, len(chunk))
-        times = _usable(chunk.times, self._latest())
-        kinds = np.ascontiguousarray(chunk.kinds, np.int8)
-        scores = np.empty(top.shape, np.float32)
-        done = 0
-        while done < len(chunk):
+        growth.rest_the_board(self._state, stop - begin)
+        times = _usable(chunk.times)
+        kinds = np.array(chunk.kinds, np.int8)
+        values = np.where(np.abs(chunk.values) < MOST_VALUE, chunk.values, 0).astype(np.float32)
+        done = begin
+        while done < stop:
             done = engine.run(
                 self._state,
                 self._rules,
@@ -220,20 +278,15 @@ class Recommender:
                 users,
                 items,
                 kinds,
+                values,
                 times,
                 done,
                 self._norm,
                 _NO_ITEMS,
-                ranks,
-                top,
-                scores,
+                answers,
             )
-            if done < len(chunk):
-                self._state = growth.with_room(self._state, int(users[done]), self._rules)
-
-    def _latest(self) -> float:
-        time = self._state.time
-        return float(time[engine.EPOCH] + time[engine.NOW])
+            if done < stop:
+                self._state = growth.with_room(self._state, self._rules)
 
     def _rank(
         self,
@@ -245,44 +298,63 @@ class Recommender:
         excluded: NDArray[np.int32],
         reasons: bool | None,
     ) -> list[Ranking]:
-        items = np.full((len(users), n), -1, np.int32)
-        scores = np.zeros((len(users), n), np.float32)
+        if not 1 <= n <= LONGEST_LIST:
+            raise ValueError(f"n must be 1 to {LONGEST_LIST}, not {n}")
+        why = self.settings.reasons if reasons is None else reasons
+        answers = engine.no_answers(lists=len(users), n=n, reasons_for=len(users) if why else 0)
         growth.rest_the_board(self._state, len(users))
-        now = now if math.isfinite(now) else self._latest()
         engine.run(
             self._state,
             self._rules,
-            engine.RECOMMEND,
+            engine.EXPLAIN if why else engine.RECOMMEND,
             users,
             users,
             np.zeros(len(users), np.int8),
-            np.full(len(users), now),
+            np.zeros(len(users), np.float32),
+            _usable(np.full(len(users), now, np.float64)),
             0,
             norm,
             excluded,
-            np.empty((0, 1), np.float32),
-            items,
-            scores,
+            answers,
         )
-        del reasons
+        items, scores = answers.items.tolist(), answers.scores.tolist()
+        told: Iterable[Iterable[Reason | None]] = (
+            self._reasons(answers) if why else repeat(repeat(None))
+        )
         return [
             Ranking(
                 name,
                 tuple(
-                    Recommended(self._items.name(item), score, None)
-                    for item, score in zip(listed, scored, strict=True)
+                    Recommended(self._items.name(item), score, reason)
+                    for item, score, reason in zip(*row, strict=False)
                     if item >= 0
                 ),
             )
-            for name, listed, scored in zip(names, items.tolist(), scores.tolist(), strict=True)
+            for name, *row in zip(names, items, scores, told, strict=False)
         ]
 
+    def _reasons(self, answers: Answers) -> Iterator[Iterator[Reason]]:
+        """The reasons of each list, in words."""
+        columns = (answers.source, answers.share, answers.causes, answers.cause_shares)
+        for row in zip(*(column.tolist() for column in columns), strict=True):
+            yield itertools.starmap(self._reason, zip(*row, strict=True))
 
-def _usable(times: NDArray[np.float64], latest: float) -> NDArray[np.float64]:
-    """The same times; what is no number becomes the time before it."""
-    times = np.ascontiguousarray(times, np.float64)
-    if np.isfinite(times).all():
-        return times
-    finite = np.isfinite(times)
-    before = np.maximum.accumulate(np.where(finite, np.arange(len(times)), -1))
-    return np.where(before >= 0, times[before], latest)
+    def _reason(
+        self, source: int, share: float, causes: list[int], cause_shares: list[float]
+    ) -> Reason:
+        because_of = tuple(
+            (self._items.name(cause), part)
+            for cause, part in zip(causes, cause_shares, strict=True)
+            if cause >= 0
+        )
+        cause = self._title(causes[0]) if because_of else None
+        return Reason(FAMILIES[source], share, because_of, reasons_in_words(source, cause))
+
+    def _title(self, item: int) -> str:
+        facts = self._facts.get(item)
+        return facts.title if facts and facts.title else self._items.name(item)
+
+
+def _usable(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same times; NO_TIME for what is no number or lies tens of thousands of years away."""
+    return np.where(np.abs(times) < MOST_TIME, times, engine.NO_TIME).astype(np.float64)

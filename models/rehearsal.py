@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-
+from models.catalogue import ItemFacts
 from models.interactions import Interactions, Kind
 from models.recommender import Recommender
+from models.settings import EngineSettings
 
 
 def steps() -> list[tuple[str, Callable[[], object]]]:
     """What is to be built, in order: a name, and how to run it."""
-    recommender = Recommender()
+    recommender = Recommender(EngineSettings(max_users=16, max_items=16))
     return [
-        ("learning and ranking", lambda: recommender.rank_and_learn(_events())),
-        ("recommending", lambda: recommender.recommend(["u1"], 1e6, 3)),
+        ("learning and ranking", lambda: recommender.rank_and_learn(_events(0))),
         ("requests", lambda: recommender.answer("u1", 1e6, 3, context_items=["i2"])),
-        ("catalogue", lambda: recommender.delete_items(["i3"])),
-        ("forgetting", lambda: recommender.forget("u1")),
+        ("catalogue", lambda: recommender.upsert_items([ItemFacts("i3", available=False)])),
+        ("making room", lambda: recommender.learn(_events(50))),
+        ("forgetting", lambda: recommender.forget("u51")),
     ]
 
 
-def _events() -> Interactions:
+def _events(first: int) -> Interactions:
     rows = [
-        (f"u{k % 3}", f"i{k % 7}", Kind.DISLIKE if k % 11 == 10 else Kind.VIEW, None, 60.0 * k)
+        (
+            f"u{first + k % 9}",
+            f"i{first + k % 13}",
+            Kind.DISLIKE if k % 11 == 10 else Kind.VIEW,
+            None,
+            60.0 * k,
+        )
         for k in range(60)
     ]
     return Interactions.of(rows)
-
-

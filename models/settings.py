@@ -25,6 +25,9 @@ class EngineSettings:
         "Share of events on which the ranker is first asked and then told (0 to 1): more learns "
         "faster and measures live quality on more events, less costs less.",
     )
+    embeddings: bool = _setting(
+        True, "Learn item and user vectors; without them learning is faster and a little worse."
+    )
     influence: float = _setting(
         0.02,
         "Share of recent events up to which one user's events count in full (0 to 1; 1 is no "

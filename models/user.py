@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.jit import inlined, kernel
+from models.jit import bare_kernel, inlined
 from models.lists import Lists, grow, new_lists
 
 ITEM, TIME = 0, 1
@@ -34,7 +34,8 @@ class Users(NamedTuple):
 
     refused: lists of (item, unused), disliked or dismissed. kinds: int64, the kinds of the newest
     16 events, 4 bits each, newest lowest. habit: float32 [users, 2]. rate: float64 [users, 2], a
-    leaky count of the user's events and the event number when it was brought up to date.
+    leaky count of the user's events and the event number when it was brought up to date. value:
+    float32, the running mean of the values (ratings) the user gives.
     """
 
     history: Lists
@@ -43,6 +44,7 @@ class Users(NamedTuple):
     kinds: NDArray[np.int64]
     habit: NDArray[np.float32]
     rate: NDArray[np.float64]
+    value: NDArray[np.float32]
 
 
 def new_users(users: int) -> Users:
@@ -54,10 +56,11 @@ def new_users(users: int) -> Users:
         kinds=np.zeros(users, np.int64),
         habit=np.zeros((users, 2), np.float32),
         rate=np.zeros((users, 2), np.float64),
+        value=np.zeros(users, np.float32),
     )
 
 
-@kernel
+@bare_kernel
 def remember(users, user, item, second, kind, longest):  # type: ignore[no-untyped-def]
     """Append to the history; when it is `longest`, its older quarter is forgotten first."""
     history = users.history
@@ -80,7 +83,7 @@ def remember(users, user, item, second, kind, longest):  # type: ignore[no-untyp
     users.kinds[user] = (users.kinds[user] << 4) | kind
 
 
-@kernel
+@bare_kernel
 def deepens(users, user, item, second, kind):  # type: ignore[no-untyped-def]
     """How far back this session holds the same item under another kind, or -1.
 
@@ -99,14 +102,20 @@ def deepens(users, user, item, second, kind):  # type: ignore[no-untyped-def]
     return -1
 
 
-@kernel
-def refuse(users, user, item):  # type: ignore[no-untyped-def]
-    """Never again."""
+@bare_kernel
+def refuse(users, user, item, most):  # type: ignore[no-untyped-def]
+    """Never again; or not until `most` others have been refused since."""
     refused = users.refused
     size, at = refused.size[user], refused.start[user]
     for x in range(at, at + size):
         if refused.words[x, 0] == item:
             return
+    if size >= most:
+        gone = most // 4
+        for x in range(at, at + size - gone):
+            refused.words[x, 0] = refused.words[x + gone, 0]
+        size -= gone
+        refused.size[user] = size
     if size == refused.room[user]:
         grow(refused, user)
         at = refused.start[user]

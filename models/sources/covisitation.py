@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from models.board import BEST, BEST_FORWARD, LINKS, line_of
 from models.evidence import FORWARD, LONG, NEXT, SESSION, SYMMETRIC
-from models.jit import kernel
+from models.jit import bare_kernel
 from models.lists import Lists, grow, new_lists
 from models.numeric import F
 from models.user import ITEM, TIME
@@ -57,12 +57,12 @@ NEIGHBOUR, WEIGHT, AHEAD, TOGETHER = 0, 1, 2, 3
 class Covisitation(NamedTuple):
     """rows: by item, entries of 16 bytes. weights: float32, the same memory as `rows.words`.
 
-    count: float32, events of each item. norm: float32, 1/√(count+1); 0 where it is not to be had.
+    taken: float32, events of each item. norm: float32, 1/√(count+1); 0 where it is not to be had.
     """
 
     rows: Lists
     weights: NDArray[np.float32]
-    count: NDArray[np.float32]
+    taken: NDArray[np.float32]
     norm: NDArray[np.float32]
 
 
@@ -74,7 +74,7 @@ def new_covisitation(items: int) -> Covisitation:
     )
 
 
-@kernel
+@bare_kernel
 def _pair(state, item, other, together, ahead, session, salt):  # type: ignore[no-untyped-def]
     """Add to one entry of one row."""
     rows, weights = state.rows, state.weights
@@ -120,7 +120,7 @@ def _pair(state, item, other, together, ahead, session, salt):  # type: ignore[n
     rows.size[item] = size + 1
 
 
-@kernel
+@bare_kernel
 def learn(state, history, user, item, second, weight, event):  # type: ignore[no-untyped-def]
     """One event, before it enters the user's history."""
     at = history.start[user]
@@ -137,17 +137,17 @@ def learn(state, history, user, item, second, weight, event):  # type: ignore[no
         _pair(state, other, item, together, ahead, session, salt + item)
         if other != item:
             _pair(state, item, other, together, F(0), session, salt + other)
-    state.count[item] += weight
+    state.taken[item] += weight
     if state.norm[item] > 0:
-        state.norm[item] = F(1.0) / np.sqrt(state.count[item] + F(1.0))
+        state.norm[item] = F(1.0) / np.sqrt(state.taken[item] + F(1.0))
 
 
-@kernel
-def propose(state, history, user, board):  # type: ignore[no-untyped-def]
+@bare_kernel
+def propose(state, history, user, board, norm):  # type: ignore[no-untyped-def]
     """Walk the rows of the user's newest items and add up every neighbour's scores."""
     at = history.start[user]
     newest = at + history.size[user] - 1
-    words, weights, norm, tally = state.rows.words, state.weights, state.norm, board.tally
+    words, weights, tally = state.rows.words, state.weights, board.tally
     short, long, read = F(1.0), F(1.0), FIRST_READ
     for back in range(min(history.size[user], LONG_WALK)):
         item = history.words[newest - back, ITEM]
@@ -155,7 +155,7 @@ def propose(state, history, user, board):  # type: ignore[no-untyped-def]
             start = state.rows.start[item]
             stop = start + min(np.int64(state.rows.size[item]), max(LEAST_READ, np.int64(read)))
             read *= READ_DECAY
-            scale = F(1.0) / np.sqrt(state.count[item] + F(1e-9))
+            scale = F(1.0) / np.sqrt(state.taken[item] + F(1e-9))
             near = short * scale if back < SHORT_WALK else F(0)
             far = long * scale
             last = scale if back == 0 else F(0)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.evidence import AFFINITY, LEANING
-from models.jit import kernel
+from models.jit import bare_kernel
 from models.numeric import F, exp, uniform
 from models.user import ITEM
 
@@ -37,7 +37,8 @@ BIAS, SQUARES_BIAS, SQUARES_IN, SQUARES_OUT = 0, 1, 2, 3
 
 
 class Embeddings(NamedTuple):
-    """slot: int32 by item, its row below; 0 is the row of zeros. used: int64 [1], rows in use.
+    """slot: int32 by item, its row below; 0 is the row of zeros. used: int64 [2], rows
+    ever given and rows given back, whose numbers stand at the beginning of vacant, int32 [slots].
 
     into, out: float32 [slots, WIDTH]. scalar: float32 [slots, 4]. user: float32 [users, WIDTH];
     user_squares: float32. recent: int32 [RECENT], a ring of items; seen: int64 [1].
@@ -45,6 +46,7 @@ class Embeddings(NamedTuple):
 
     slot: NDArray[np.int32]
     used: NDArray[np.int64]
+    vacant: NDArray[np.int32]
     into: NDArray[np.float32]
     out: NDArray[np.float32]
     scalar: NDArray[np.float32]
@@ -58,7 +60,8 @@ def new_embeddings(items: int, users: int, slots: int) -> Embeddings:
     """No vectors but the zeros."""
     return Embeddings(
         slot=np.zeros(items, np.int32),
-        used=np.ones(1, np.int64),
+        used=np.array([1, 0]),
+        vacant=np.zeros(slots, np.int32),
         into=np.zeros((slots, WIDTH), np.float32),
         out=np.zeros((slots, WIDTH), np.float32),
         scalar=np.zeros((slots, 4), np.float32),
@@ -69,12 +72,16 @@ def new_embeddings(items: int, users: int, slots: int) -> Embeddings:
     )
 
 
-@kernel
+@bare_kernel
 def give(state, item, random):  # type: ignore[no-untyped-def]
     """Vectors of its own for an item, at random: uniform, of the variance 1/WIDTH (into), a
     tenth of it (out)."""
-    s = state.used[0]
-    state.used[0] = s + 1
+    if state.used[1] > 0:
+        state.used[1] -= 1
+        s = np.int64(state.vacant[state.used[1]])
+    else:
+        s = state.used[0]
+        state.used[0] = s + 1
     state.slot[item] = s
     wide = 2.0 * np.sqrt(3.0 / WIDTH)
     for f in range(WIDTH):
@@ -85,7 +92,17 @@ def give(state, item, random):  # type: ignore[no-untyped-def]
         state.scalar[s, c] = F(1e-3)
 
 
-@kernel
+@bare_kernel
+def take_back(state, item):  # type: ignore[no-untyped-def]
+    """The item has no vectors any more."""
+    s = state.slot[item]
+    if s > 0:
+        state.vacant[state.used[1]] = s
+        state.used[1] += 1
+        state.slot[item] = 0
+
+
+@bare_kernel
 def user_vector(state, history, user, query):  # type: ignore[no-untyped-def]
     """Write q into `query`, float32 [WIDTH]."""
     for f in range(WIDTH):
@@ -100,9 +117,10 @@ def user_vector(state, history, user, query):  # type: ignore[no-untyped-def]
                 query[f] += weight * state.into[s, f]
 
 
-@kernel
-def evidence(state, board, chosen, query):  # type: ignore[no-untyped-def]
+@bare_kernel
+def evidence(state, board, chosen):  # type: ignore[no-untyped-def]
     """Columns AFFINITY (without the bias) and LEANING (the bias)."""
+    query = board.query
     for x in range(chosen):
         s = state.slot[board.item[board.candidate[x]]]
         z = F(0)
@@ -112,15 +130,14 @@ def evidence(state, board, chosen, query):  # type: ignore[no-untyped-def]
         board.evidence[LEANING, x] = state.scalar[s, BIAS]
 
 
-@kernel
-def learn(state, history, user, item, count, events, known, query, random):  # type: ignore[no-untyped-def]
-    """One step; `count`: events by item, `events`: of all, `known`: items known."""
+@bare_kernel
+def learn(state, history, user, item, count, events, known, board, random):  # type: ignore[no-untyped-def]
+    """One step; `count`: events by item; `events`: of all; `known`: numbers that items have."""
     recent = min(state.seen[0], RECENT)
     if history.size[user] == 0 or recent < 10 or known < 2:
         return
+    query, drawn, z, pull = board.query, board.drawn, board.odds, board.pull
     user_vector(state, history, user, query)
-    drawn = np.empty(NEGATIVES + 1, np.int32)
-    z = np.empty(NEGATIVES + 1, np.float32)
     highest = F(-1e9)
     for k in range(NEGATIVES + 1):
         j = np.int32(item)
@@ -143,9 +160,9 @@ def learn(state, history, user, item, count, events, known, query, random):  # t
     for k in range(NEGATIVES + 1):
         z[k] = exp(max(z[k] - highest, F(-80)))
         total += z[k]
-    pull = np.zeros(WIDTH, np.float32)
     length = F(0)
     for f in range(WIDTH):
+        pull[f] = F(0)
         length += query[f] * query[f]
     length /= F(WIDTH)
     for k in range(NEGATIVES + 1):

@@ -9,6 +9,8 @@ and the most alike recommend what stands around their visit, from BEFORE earlier
 
     score(j) = Σ_v  sim(v) · 1/√(1 + distance of j from v's visit) / √(N(j)+1)
 
+and, as evidence beside it, the same over what they took afterwards only, by 1/distance.
+
 A visit is checked against the visitor's history when it is used, so visits of users that were
 forgotten since need no clearing up.
 """
@@ -20,9 +22,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.board import AFTER as FOLLOWED
 from models.board import line_of
 from models.evidence import NEIGHBOURS
-from models.jit import kernel
+from models.jit import bare_kernel
 from models.lists import Lists, grow, new_lists
 from models.numeric import F
 from models.user import ITEM
@@ -53,7 +56,7 @@ def new_neighbours(items: int) -> Neighbours:
     return Neighbours(new_lists(items, 2), np.zeros(items, np.int32))
 
 
-@kernel
+@bare_kernel
 def learn(state, user, item, ordinal):  # type: ignore[no-untyped-def]
     """The user takes the item as their `ordinal`-th event."""
     visits = state.visits
@@ -70,7 +73,7 @@ def learn(state, user, item, ordinal):  # type: ignore[no-untyped-def]
     state.seen[item] += 1
 
 
-@kernel
+@bare_kernel
 def _least_of_the_most_alike(similarity, met):  # type: ignore[no-untyped-def]
     """A similarity that about MOST_ALIKE of the users met reach: by halving the interval."""
     if met <= MOST_ALIKE:
@@ -90,7 +93,7 @@ def _least_of_the_most_alike(similarity, met):  # type: ignore[no-untyped-def]
     return low
 
 
-@kernel
+@bare_kernel
 def propose(state, users, user, board, norm):  # type: ignore[no-untyped-def]
     """Add up what the most alike users took around their visits; returns users met."""
     visits, history = state.visits, users.history
@@ -137,6 +140,8 @@ def propose(state, users, user, board, norm):  # type: ignore[no-untyped-def]
             if line >= 0:
                 distance = F(abs(y - place))
                 board.tally[line, NEIGHBOURS] += similarity / np.sqrt(F(1.0) + distance)
+                if y > place:
+                    board.tally[line, FOLLOWED] += similarity / distance
         heard += 1
         if heard >= MOST_ALIKE + 10:
             break

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.board import MASKED, choose, line_of, mask
 from models.evidence import BLANK, OWN, OWN_COUNT, OWN_GAP, OWN_RECENCY, OWN_RHYTHM
-from models.jit import kernel
+from models.jit import bare_kernel
 from models.numeric import F, log
 from models.user import ITEM, TIME
 
@@ -39,7 +39,7 @@ def new_repeats() -> Repeats:
     return Repeats(np.zeros(2))
 
 
-@kernel
+@bare_kernel
 def allowed(state, rule):  # type: ignore[no-untyped-def]
     """Whether own items may be recommended now."""
     if rule == LEARN:
@@ -47,7 +47,7 @@ def allowed(state, rule):  # type: ignore[no-untyped-def]
     return rule == ALWAYS
 
 
-@kernel
+@bare_kernel
 def learn(state, history, user, item):  # type: ignore[no-untyped-def]
     """One event, before it enters the user's history."""
     size = history.size[user]
@@ -64,7 +64,7 @@ def learn(state, history, user, item):  # type: ignore[no-untyped-def]
         state.returns[1] *= 0.5
 
 
-@kernel
+@bare_kernel
 def mask_own(history, user, board):  # type: ignore[no-untyped-def]
     """Keep every item of a list out of this ranking."""
     start = history.start[user]
@@ -74,7 +74,7 @@ def mask_own(history, user, board):  # type: ignore[no-untyped-def]
             mask(board, item)
 
 
-@kernel
+@bare_kernel
 def propose(history, user, board, norm, chosen):  # type: ignore[no-untyped-def]
     """The newest own items; returns the number of candidates."""
     newest = history.start[user] + history.size[user] - 1
@@ -87,7 +87,7 @@ def propose(history, user, board, norm, chosen):  # type: ignore[no-untyped-def]
     return chosen
 
 
-@kernel
+@bare_kernel
 def evidence(history, user, second, board, chosen, allowed):  # type: ignore[no-untyped-def]
     """Columns OWN … OWN_RHYTHM."""
     out = board.evidence
@@ -118,8 +118,6 @@ def evidence(history, user, second, board, chosen, allowed):  # type: ignore[no-
             gap, since = out[OWN_GAP, x], out[OWN_RHYTHM, x]
             visits = out[OWN_COUNT, x]
             usual = (since - gap) / max(visits - F(1), F(1))
-            out[OWN_RHYTHM, x] = (
-                log((gap + F(1)) / (usual + F(60))) if visits > 1 else F(0)
-            )
+            out[OWN_RHYTHM, x] = log((gap + F(1)) / (usual + F(60))) if visits > 1 else F(0)
             out[OWN_GAP, x] = log(gap + F(1))
             out[OWN_COUNT, x] = log(F(1) + visits)

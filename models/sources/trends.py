@@ -5,10 +5,10 @@ State: for every item eight counts with forward decay (Cormode et al. 2009): an 
     w · exp(λ_k (t − landmark_k))
 
 with λ_k = ln 2 / half-life. Reading divides by exp(λ_k (now − landmark_k)); for a comparison
-between items that is not even needed. Half-lives 6 h, 1 d, 7 d and 30 d run on event time, 500, 5,000
-and 50,000 events on the event clock, which follows a stream's own pace; the eighth never decays.
-Late events add what is left of them. When exponents grow, the landmark moves and every count of
-that half-life is scaled down once.
+between items that is not even needed. Half-lives 6 h, 1 d, 7 d and 30 d run on event time, 500,
+5,000 and 50,000 events on the event clock, which follows a stream's own pace; the eighth never
+decays. Late events add what is left of them. When exponents grow, the landmark moves and every
+count of that half-life is scaled down once.
 
 Each half-life keeps the LISTED highest items in order. It proposes the first PROPOSED of them that
 may be recommended to the user.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from models.board import choose, line_of
 from models.evidence import TRENDS
-from models.jit import kernel
+from models.jit import bare_kernel
 from models.numeric import F, log
 
 LISTED, PROPOSED = 1_000, 40
@@ -43,33 +43,42 @@ FIRST_SECOND, LAST_SECOND, FIRST_EVENT = 0, 1, 2
 
 
 class Trends(NamedTuple):
-    """count: float32 [items, 8], decayed counts. place: int16 [items, 8], in the list, or -1.
+    """decayed: float32 [items, 8], decayed counts. place: int16 [items, 8], in the list, or -1.
 
     listed: int32 [8, LISTED], items, highest first. length: int64 [8]. landmark: float64 [8].
-    life: int32 [items, 3], first second, last second, first event number.
+    life: int32 [items, 3], first second, last second, first event number. esteem: float32, a
+    running mean of the values given, each beside its user's mean; 0 where none were.
     """
 
-    count: NDArray[np.float32]
+    decayed: NDArray[np.float32]
     place: NDArray[np.int16]
     listed: NDArray[np.int32]
     length: NDArray[np.int64]
     landmark: NDArray[np.float64]
     life: NDArray[np.int32]
+    esteem: NDArray[np.float32]
 
 
 def new_trends(items: int) -> Trends:
     """Nothing was ever taken."""
     return Trends(
-        count=np.zeros((items, TRENDS), np.float32),
+        decayed=np.zeros((items, TRENDS), np.float32),
         place=np.full((items, TRENDS), -1, np.int16),
         listed=np.zeros((TRENDS, LISTED), np.int32),
         length=np.zeros(TRENDS, np.int64),
         landmark=np.zeros(TRENDS),
         life=np.zeros((items, 3), np.int32),
+        esteem=np.zeros(items, np.float32),
     )
 
 
-@kernel
+@bare_kernel
+def value(state, item, given):  # type: ignore[no-untyped-def]
+    """What somebody thinks of an item: `given` is beside that user's mean, within ±3."""
+    state.esteem[item] += F(0.1) * (given - state.esteem[item])
+
+
+@bare_kernel
 def learn(state, item, second, event, weight):  # type: ignore[no-untyped-def]
     """One event."""
     for k in range(TRENDS):
@@ -77,14 +86,14 @@ def learn(state, item, second, event, weight):  # type: ignore[no-untyped-def]
         exponent = RATE[k] * (clock - state.landmark[k])
         if exponent > LARGEST_EXPONENT:
             scale = F(np.exp(-min(exponent, 700.0)))
-            for j in range(state.count.shape[0]):
-                state.count[j, k] *= scale
+            for j in range(state.decayed.shape[0]):
+                state.decayed[j, k] *= scale
             state.landmark[k] = clock
             exponent = 0.0
-        count = state.count[item, k] + weight * F(np.exp(max(exponent, -80.0)))
-        state.count[item, k] = count
+        count = state.decayed[item, k] + weight * F(np.exp(max(exponent, -80.0)))
+        state.decayed[item, k] = count
         listed, place = state.listed[k], state.place
-        at = np.int64(place[item, k])
+        at = int(place[item, k])
         if at < 0:
             at = state.length[k]
             if at < LISTED:
@@ -92,12 +101,12 @@ def learn(state, item, second, event, weight):  # type: ignore[no-untyped-def]
             else:
                 at = LISTED - 1
                 last = listed[at]
-                if state.count[last, k] >= count:
+                if state.decayed[last, k] >= count:
                     continue
                 place[last, k] = -1
         while at > 0:
             other = listed[at - 1]
-            if state.count[other, k] >= count:
+            if state.decayed[other, k] >= count:
                 break
             listed[at] = other
             place[other, k] = at
@@ -107,7 +116,7 @@ def learn(state, item, second, event, weight):  # type: ignore[no-untyped-def]
     state.life[item, LAST_SECOND] = second
 
 
-@kernel
+@bare_kernel
 def remove(state, item):  # type: ignore[no-untyped-def]
     """Take an item out of every list (its counts remain)."""
     for k in range(TRENDS):
@@ -120,7 +129,7 @@ def remove(state, item):  # type: ignore[no-untyped-def]
             state.place[item, k] = -1
 
 
-@kernel
+@bare_kernel
 def propose(state, norm, board, chosen):  # type: ignore[no-untyped-def]
     """The first of each list that may be recommended; returns the number of candidates."""
     for k in range(TRENDS):
@@ -136,19 +145,19 @@ def propose(state, norm, board, chosen):  # type: ignore[no-untyped-def]
     return chosen
 
 
-@kernel
+@bare_kernel
 def evidence(state, board, chosen, second, event, known, habit, out):  # type: ignore[no-untyped-def]
-    """Columns TREND … AGE_GAP. `out`: their rows of the board's evidence."""
-    top = np.empty(TRENDS, np.float32)
+    """Columns TREND … PACE. `out`: their rows of the board's evidence."""
+    top = board.top
     top[0] = log(F(event + 1.0))
     for k in range(1, TRENDS):
-        top[k] = log(max(state.count[state.listed[k, 0], k], F(1e-30)))
+        top[k] = log(max(state.decayed[state.listed[k, 0], k], F(1e-30)))
     for x in range(chosen):
         item = board.item[board.candidate[x]]
-        popularity = log(max(state.count[item, 0], F(1e-3)))
+        popularity = log(max(state.decayed[item, 0], F(1e-3)))
         out[0, x] = popularity - top[0]
         for k in range(1, TRENDS):
-            out[k, x] = max(log(max(state.count[item, k], F(1e-30))) - top[k], F(-9.0))
+            out[k, x] = max(log(max(state.decayed[item, k], F(1e-30))) - top[k], F(-9.0))
         out[8, x] = out[2, x] - out[4, x]
         age = log(F(max(0, second - state.life[item, FIRST_SECOND])) + F(60.0))
         out[9, x] = age
@@ -156,3 +165,5 @@ def evidence(state, board, chosen, second, event, known, habit, out):  # type: i
         out[11, x] = log(F(max(0, event - state.life[item, FIRST_EVENT])) + F(1.0))
         out[12, x] = abs(popularity - habit[0]) if known else F(0)
         out[13, x] = abs(age - habit[1]) if known else F(0)
+        out[14, x] = out[5, x] - out[7, x]
+        out[15, x] = state.esteem[item]

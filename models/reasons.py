@@ -1,0 +1,257 @@
+"""Why an item is in the list: asked of the ranker itself.
+
+A source's share is how far the item's score falls when that source's evidence is blanked; a
+history item's share is how far it falls when what that item contributed is taken away:
+
+    fall(s) = score(x) − score(x with the columns of s blank)        share(s) = fall(s)⁺ / Σ fall⁺
+
+So a reason is true by construction: without it, the item would stand lower. For the items of the
+history, only those CAUSES are tried that give the largest part of the item's scores. What other
+users contributed (neighbours) is not traced back to single items.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.board import LINKS, NORM, PARTS, WALKED
+from models.evidence import (
+    ABSOLUTE,
+    AFFINITY,
+    BLANK,
+    COLUMNS,
+    FAMILIES,
+    FAMILY,
+    LINKED,
+    NOTHING,
+    OWN,
+    OWN_RHYTHM,
+    RELATIVE,
+    STRONGEST,
+    SUPPORT,
+)
+from models.jit import bare_kernel
+from models.numeric import F, log
+from models.ranker import CLIP, RANK, WALK, WALK_DECAY, score_of
+from models.sources.covisitation import (
+    AHEAD,
+    FIRST_READ,
+    LEAST_READ,
+    LONG_DECAY,
+    LONG_WALK,
+    NEIGHBOUR,
+    READ_DECAY,
+    SHORT_DECAY,
+    SHORT_WALK,
+    TOGETHER,
+    WEIGHT,
+)
+from models.sources.embeddings import REMEMBERED, WIDTH
+from models.user import ITEM
+
+COVISITATION, NEIGHBOURS, TRENDS, EMBEDDINGS, REPEATS = range(len(FAMILIES))
+
+CAUSES = 4
+"""History items whose part is tried out, for each item of the list."""
+
+NAMED = 2
+"""History items that are named."""
+
+
+@bare_kernel
+def explain(state, user, chosen, items, source, share, causes, cause_shares):  # type: ignore[no-untyped-def]
+    """Reasons for one list that was just ranked on the board, whose evidence is normalised.
+
+    items: int32 [n], the list. Filled in: source, int8 [n], a number of `FAMILIES`; share, float32
+    [n]; causes, int32 [n, NAMED], item numbers or -1; cause_shares, float32 [n, NAMED].
+    """
+    board, ranker, slot = state.board, state.ranker, state.embeddings.slot
+    history = state.users.history
+    newest = history.start[user] + history.size[user] - 1
+    walked = min(history.size[user], WALKED)
+    for x in range(chosen):
+        board.listed_as[x] = 0
+    listed = 0
+    for r in range(items.shape[0]):
+        if items[r] < 0:
+            break
+        x = board.chosen[board.mark[items[r], 1]] - 1
+        board.listed[r] = x
+        board.listed_as[x] = r + 1
+        listed += 1
+    _parts(state, user, listed)
+
+    for r in range(listed):
+        x = board.listed[r]
+        line = board.candidate[x]
+        own_slot = slot[items[r]]
+        column = board.column
+        for f in range(COLUMNS):
+            column[f] = board.evidence[f, x]
+        bias = ranker.scalar[own_slot, 0]
+        low_rank = F(0)
+        for f in range(RANK):
+            low_rank += ranker.query[f] * ranker.out[own_slot, f]
+        full = score_of(ranker, board, bias + low_rank)
+
+        best_fall, total = F(0), F(0)
+        source[r] = TRENDS
+        for family in range(len(FAMILIES)):
+            for f in range(COLUMNS):
+                if FAMILY[f] == family:
+                    column[f] = _normal(ranker, f, BLANK[f])
+            rest = F(0) if family == EMBEDDINGS else low_rank
+            rest += F(0) if family == TRENDS else bias
+            fall = full - score_of(ranker, board, rest)
+            if fall > best_fall:
+                best_fall = fall
+                source[r] = family
+            total += max(fall, F(0))
+            for f in range(COLUMNS):
+                column[f] = board.evidence[f, x]
+        share[r] = best_fall / total if total > 0 else F(1)
+
+        for k in range(NAMED):
+            causes[r, k] = -1
+            cause_shares[r, k] = F(0)
+        total = F(0)
+        tried = 0
+        for _ in range(CAUSES):
+            back = -1
+            most = F(0)
+            for b in range(walked):
+                if (tried >> b) & 1:
+                    continue
+                part = F(0)
+                for c in range(PARTS):
+                    if board.tally[line, c] > 0:
+                        part += board.part[b, r, c] / board.tally[line, c]
+                if history.words[newest - b, ITEM] == items[r]:
+                    part += F(10)
+                if part > most:
+                    most, back = part, b
+            if back < 0:
+                break
+            tried |= 1 << back
+            cause = history.words[newest - back, ITEM]
+            _without(state, line, r, back, walked, cause, own_slot, cause == items[r])
+            rest = bias + low_rank
+            if back < WALK:
+                fade = F(WALK_DECAY**back)
+                for f in range(RANK):
+                    rest -= fade * ranker.into[slot[cause], f] * ranker.out[own_slot, f]
+            fall = full - score_of(ranker, board, rest)
+            for f in range(COLUMNS):
+                column[f] = board.evidence[f, x]
+            if fall <= 0:
+                continue
+            total += fall
+            for k in range(NAMED):
+                if fall > cause_shares[r, k]:
+                    for m in range(NAMED - 1, k, -1):
+                        causes[r, m] = causes[r, m - 1]
+                        cause_shares[r, m] = cause_shares[r, m - 1]
+                    causes[r, k] = cause
+                    cause_shares[r, k] = fall
+                    break
+        for k in range(NAMED):
+            if total > 0:
+                cause_shares[r, k] /= total
+
+
+@bare_kernel
+def _normal(ranker, f, value):  # type: ignore[no-untyped-def]
+    """A value of column f as the ranker sees it."""
+    z = (value - F(ranker.mean[f])) * F(1.0 / np.sqrt(ranker.variance[f] + 1e-4))
+    return min(max(z, -CLIP), CLIP)
+
+
+@bare_kernel
+def _parts(state, user, listed):  # type: ignore[no-untyped-def]
+    """board.part [history item, listed item, score]: who gave what in `covisitation.propose`."""
+    board, covisited, history = state.board, state.covisitation, state.users.history
+    words, weights = covisited.rows.words, covisited.weights
+    newest = history.start[user] + history.size[user] - 1
+    short, long, read = F(1), F(1), FIRST_READ
+    for back in range(min(history.size[user], LONG_WALK)):
+        for r in range(listed):
+            for c in range(PARTS):
+                board.part[back, r, c] = F(0)
+        item = history.words[newest - back, ITEM]
+        if item >= 0 and covisited.rows.size[item] > 0:
+            start = covisited.rows.start[item]
+            size = np.int64(covisited.rows.size[item])
+            stop = start + min(size, max(LEAST_READ, np.int64(read)))
+            read *= READ_DECAY
+            scale = F(1) / np.sqrt(covisited.taken[item] + F(1e-9))
+            near = short * scale if back < SHORT_WALK else F(0)
+            for x in range(start, stop):
+                neighbour = words[x, NEIGHBOUR]
+                if board.mark[neighbour, 0] != board.number[0]:
+                    continue
+                line = board.mark[neighbour, 1]
+                if line < 0 or board.chosen[line] == 0:
+                    continue
+                r = board.listed_as[board.chosen[line] - 1] - 1
+                if r < 0:
+                    continue
+                part = board.part[back, r]
+                part[0] = near * weights[x, WEIGHT]
+                part[1] = long * scale * weights[x, WEIGHT]
+                part[2] = near * weights[x, AHEAD]
+                part[3] = scale * weights[x, AHEAD] if back == 0 else F(0)
+                part[4] = near * weights[x, TOGETHER]
+        short *= F(SHORT_DECAY)
+        long *= F(LONG_DECAY)
+
+
+@bare_kernel
+def _without(state, line, r, back, walked, cause, own_slot, own):  # type: ignore[no-untyped-def]
+    """Write into board.column what the item's evidence would be without one history item."""
+    board, ranker, vectors = state.board, state.ranker, state.embeddings
+    column, tally = board.column, board.tally[line]
+    norm = tally[NORM]
+    for c in range(PARTS):
+        best = board.best[c]
+        if best <= 0 or board.part[back, r, c] <= 0:
+            continue
+        left = max(F(0), tally[c] - board.part[back, r, c])
+        z = log(left * norm / best + F(2e-3))
+        column[RELATIVE + c] = _normal(ranker, RELATIVE + c, z)
+        z = z + max(F(-6), log(best + F(1e-9))) if left > F(1e-12) else F(NOTHING)
+        column[ABSOLUTE + c] = _normal(ranker, ABSOLUTE + c, z)
+    if board.part[back, r, 1] > 0:
+        z = log(max(F(0), tally[LINKS] - F(1)) + F(1))
+        column[SUPPORT] = _normal(ranker, SUPPORT, z)
+        z = max(F(0), tally[LINKS] - F(1)) / F(max(walked, 1))
+        column[LINKED] = _normal(ranker, LINKED, z)
+        for kind in range(2):
+            strongest = F(0)
+            for b in range(walked):
+                if b != back:
+                    strongest = max(strongest, board.part[b, r, 1 + kind])
+            z = log(strongest * norm + F(1e-3))
+            column[STRONGEST + kind] = _normal(ranker, STRONGEST + kind, z)
+    if back < REMEMBERED:
+        weight = F(1) / F(1.0 + back)
+        z = F(0)
+        for f in range(WIDTH):
+            z += weight * vectors.into[vectors.slot[cause], f] * vectors.out[own_slot, f]
+        scale = F(1.0 / np.sqrt(ranker.variance[AFFINITY] + 1e-4))
+        column[AFFINITY] = min(max(column[AFFINITY] - z * scale, -CLIP), CLIP)
+    if own:
+        for f in range(OWN, OWN_RHYTHM + 1):
+            column[f] = _normal(ranker, f, BLANK[f])
+
+
+def sentence(source: int, cause: str | None) -> str:
+    """The reason as a person would say it. cause: the title of the user's own item, if any."""
+    if source == REPEATS:
+        return "You come back to this regularly."
+    if source == TRENDS or cause is None:
+        return "Popular right now." if source == TRENDS else "People like you chose this."
+    if source == COVISITATION:
+        return f"Because you chose “{cause}”: people who did chose this too."
+    if source == NEIGHBOURS:
+        return f"People who also chose “{cause}” went on to this."
+    return f"Close to what you chose lately, above all to “{cause}”."
