@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 
 import faust.worker
@@ -18,6 +19,11 @@ from streams.topics import TopicState, dead_letter_room, ensure_topics
 
 log = structlog.get_logger(__name__)
 
+#: How soon the engine's thread must let the event loop run, where both run Python. Measured at 500
+#: events/s beside a thread busy half of the time: with Python's 5 ms, fetching took 26 ms (p50) and
+#: 675 ms (p99); with this, 6 and 58 ms, at the same CPU.
+_SWITCH_SECONDS = 0.0005
+
 
 def run_worker(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; what is in hand is finished and committed before the end.
@@ -29,6 +35,7 @@ def run_worker(settings: Settings) -> int:
         KafkaConnectionError: no broker answered for `stall_seconds`.
     """
     logs.configure(settings)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)
     states = loop.run_until_complete(_wait_for_topics(settings))
