@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import socket
 import tempfile
@@ -49,6 +50,8 @@ def run_demo(
     and no files but `json_path` and, where something died, the logs. Call it from the main thread.
     """
     console = Console()
+    # A broker that dies is told in one sentence of ours; aiokafka would tell it in forty.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     if json_path is not None and (problem := _unwritable(json_path)):
         _complain(console, f"cannot write {json_path}: {problem}. Choose another with --json.")
         return MISUSED

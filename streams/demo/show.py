@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,9 @@ _TICK_S: Final = 0.025
 _DRAW_EVERY_S: Final = 0.5
 _LINE_EVERY_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.5
+#: The shop's clock never goes further at once: a step that cost more time than it covered would be
+#: followed by a longer one, and so on. A shop asked for more than the machine can do runs slower.
+_LONGEST_STEP_S: Final = 0.1
 _SAMPLE_EVERY_S: Final = 2.0
 _WATCHED: Final = 3
 _LEAVES_AFTER_S: Final = 10.0
@@ -80,37 +83,58 @@ class Show:
             try:
                 if console.is_terminal:
                     with Live(console=console, auto_refresh=False, transient=True) as live:
-                        await self._play(seconds, stop, lambda picture: _draw(live, picture))
+                        await self._guarded(
+                            self._play(seconds, stop, lambda picture: _draw(live, picture))
+                        )
                 else:
-                    await self._play(seconds, stop, _Lines(console).draw)
+                    await self._guarded(self._play(seconds, stop, _Lines(console).draw))
             finally:
                 self.ran = time.perf_counter() - began
+
+    async def _guarded(self, play: Coroutine[None, None, None]) -> None:
+        """Let it play while all processes live: without a broker, sending may wait for long."""
+        playing, looking = asyncio.create_task(play), asyncio.create_task(self._look())
+        try:
+            await asyncio.wait((playing, looking), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended = [task for task in (looking, playing) if task.done()]
+            for task in (playing, looking):
+                task.cancel()
+            await asyncio.gather(playing, looking, return_exceptions=True)
+        self._check()  # who died explains what failed
+        for task in ended:
+            task.result()
+
+    async def _look(self) -> None:
+        while True:
+            self._check()
+            self.traffic.check()
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _play(
         self, seconds: float | None, stop: asyncio.Event, draw: Callable[[Picture], None]
     ) -> None:
         began = time.perf_counter()
-        next_look = next_draw = next_sample = 0.0
+        now = shop_time = next_draw = next_sample = 0.0
         while not stop.is_set():
-            now = time.perf_counter() - began
+            before, now = now, time.perf_counter() - began
             if seconds is not None and now >= seconds:
                 break
-            step = self.simulation.step(now)
+            shop_time += min(now - before, _LONGEST_STEP_S)
+            step = self.simulation.step(shop_time)
             for change in step.changes:
                 product = self.simulation.shop.products[change.item]
                 await self.traffic.describe([product], available=change.arrived)
             await self.traffic.tell(step.acts)
-            if now >= next_look:
-                self._check()
-                self.traffic.check()
-                next_look = now + _LOOK_EVERY_S
             if now >= next_sample:
                 self._sample()
                 next_sample = now + _SAMPLE_EVERY_S
             if now >= next_draw:
                 draw(self._picture(now, seconds))
                 next_draw = now + _DRAW_EVERY_S
-            await asyncio.sleep(max(0.0, began + now + _TICK_S - time.perf_counter()))
+            # At least half of the time belongs to the lists that come in, and to the worker.
+            worked = time.perf_counter() - began - now
+            await asyncio.sleep(max(_TICK_S - worked, worked))
 
     def _receive(self, found: Recommendation, answered: Answered | None) -> None:
         if self.pulse.lists == 1:

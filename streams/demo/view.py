@@ -98,10 +98,11 @@ def line(picture: Picture) -> str:
     )
 
 
-def spark(values: Sequence[float], width: int) -> str:
-    """The last `width` values as bars; a gap where one is not known. The top is the largest."""
+def spark(values: Sequence[float], width: int, top: float | None = None) -> str:
+    """The last `width` values as bars up to `top`, else the largest; what is not known is a gap."""
     values = values[-width:]
-    top = max((value for value in values if not math.isnan(value)), default=0.0)
+    if top is None:
+        top = _largest(values)
     if top <= 0:
         return " " * len(values)
     steps = len(_SPARKS) - 1
@@ -161,6 +162,8 @@ def _click_through(picture: Picture, width: int) -> RenderableType:
     if width >= 90:
         table.add_column("", no_wrap=True)
     top = max((_or_zero(arm.overall.high) for arm in picture.arms), default=0.0)
+    shown = min(30, width - 88)
+    course_top = max((_largest(arm.course[-shown:]) for arm in picture.arms), default=0.0)
     bar_width = min(30, max(8, width - (62 if wide else 34)))
     for arm in picture.arms:
         style = _STYLES[arm.arm]
@@ -175,7 +178,7 @@ def _click_through(picture: Picture, width: int) -> RenderableType:
         if wide:
             row += [_plus_minus(arm.overall), _percent(arm.recent)]
         if width >= 90:
-            row.append(Text(spark(arm.course, min(30, width - 88)), style=style))
+            row.append(Text(spark(arm.course, shown, course_top), style=style))
         table.add_row(*row)
     lift = Text()
     if not math.isnan(picture.lift.ratio):
@@ -231,6 +234,10 @@ def _clock(seconds: float) -> str:
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _largest(values: Sequence[float]) -> float:
+    return max((value for value in values if not math.isnan(value)), default=0.0)
 
 
 def _or_zero(value: float) -> float:

@@ -101,8 +101,8 @@ class Experiment:
         return ClickThrough(
             clicks=int(clicks.sum()),
             impressions=int(impressions.sum()),
-            low=max(0.0, rate - _Z95 * error),
-            high=min(1.0, rate + _Z95 * error),
+            low=float(np.clip(rate - _Z95 * error, 0.0, 1.0)),
+            high=float(np.clip(rate + _Z95 * error, 0.0, 1.0)),
         )
 
     def recent(self, arm: Arm) -> float:

@@ -1,10 +1,13 @@
+import asyncio
 import json
 import math
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -13,10 +16,12 @@ from rich.console import Console
 
 from streams.demo import run_demo, view
 from streams.demo.pulse import Freshness, Latencies, Pulse
+from streams.demo.show import Show
 from streams.demo.summary import Summary, show, write
 from streams.demo.view import ArmPicture, Picture, Shown, Watched
 from streams.demo.worker import WorkerProcess
-from streams.simulator import Arm, ClickThrough, Lift
+from streams.settings import Settings
+from streams.simulator import Arm, ClickThrough, Lift, Simulation, Step
 
 NAN = math.nan
 
@@ -133,6 +138,7 @@ def test_sparks_rise_to_the_largest_and_leave_gaps_for_the_unknown() -> None:
     assert view.spark([0, 0], 5) == "  "
     assert view.spark([NAN, 1, 7], 5) == " ▂█"
     assert view.spark([1, 7, 7], 2) == "██"
+    assert view.spark([1, 2], 5, top=14) == "▁▂"
 
 
 def test_percentiles_are_within_a_hundredth() -> None:
@@ -221,6 +227,28 @@ def test_the_summary_can_be_read_by_people_and_by_programs(tmp_path: Path) -> No
     assert content["freshet_over"]["random"]["ratio"] is None
     assert content["events_per_second"] == 300
     assert content["exit_code"] == 0
+
+
+class SlowShop(Simulation):
+    """Needs three times as long for a step as the step covers."""
+
+    steps: list[float]
+
+    def step(self, now: float) -> Step:
+        before = self.steps[-1] if self.steps else 0.0
+        time.sleep(3 * (now - before))
+        self.steps.append(now)
+        return Step([], [])
+
+
+def test_a_shop_asked_for_more_than_it_can_do_runs_slower_and_does_not_stall() -> None:
+    shop = SlowShop(items=60, shoppers=30, rate=10, seed=7)
+    shop.steps = []
+    loop = Show(shop, Settings(), "", lambda: None, lambda: None)
+    asyncio.run(loop._play(2.0, asyncio.Event(), lambda _: None))
+    lengths = [after - before for before, after in pairwise([0.0, *shop.steps])]
+    assert max(lengths) < 0.11
+    assert 0 < shop.steps[-1] < 0.5
 
 
 STAND_IN = Path(__file__).with_name("demo_worker.py")
@@ -322,6 +350,37 @@ def test_an_interrupt_at_any_stage_ends_everything(
     _, alive = psutil.wait_procs(family, timeout=5)
     assert not alive
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.broker
+def test_a_broker_that_dies_is_told_in_one_sentence(tmp_path: Path, cache_dir: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from streams.demo import run_demo\n"
+        "from streams.demo.worker import WorkerProcess\n"
+        f"WorkerProcess.command = (sys.executable, {str(STAND_IN)!r})\n"
+        f"sys.exit(run_demo(rate=1500, cache_dir=Path({str(cache_dir)!r})))"
+    )
+    demo = subprocess.Popen(
+        [sys.executable, "-u", "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if "first recommendation" in line:
+            break
+    family = psutil.Process(demo.pid).children(recursive=True)
+    (kafka,) = (p for p in family if "java" in p.name())
+    kafka.kill()
+    said = demo.stdout.read()
+    assert demo.wait(40) == 1, said
+    assert "the embedded broker is not running" in said
+    assert "Traceback" not in said
+    assert "Unclosed" not in said
+    _, alive = psutil.wait_procs(family, timeout=5)
+    assert not alive
 
 
 @pytest.mark.broker

@@ -37,6 +37,8 @@ def test_click_through_is_clicks_over_impressions() -> None:
 def test_an_arm_without_impressions_has_no_rate() -> None:
     experiment = Experiment(3)
     assert math.isnan(experiment.click_through(Arm.POPULAR).rate)
+    assert math.isnan(experiment.click_through(Arm.POPULAR).low)
+    assert math.isnan(experiment.click_through(Arm.POPULAR).high)
     assert math.isnan(experiment.recent(Arm.POPULAR))
     assert math.isnan(experiment.lift(Arm.FRESHET, Arm.POPULAR).ratio)
 
