@@ -284,39 +284,32 @@ def _place_of(board, item):  # type: ignore[no-untyped-def]
 
 
 @bare_kernel
-def _measure(state, name, row, chosen, place, floor, k, ranks):  # type: ignore[no-untyped-def]
+def _mid_rank(row, chosen, place, floor, known):  # type: ignore[no-untyped-def]
     """0-based mid-rank of the candidate at `place` (-1: none) by this row of values.
 
     What is not above the floor is not proposed: it stands behind all that is, at the middle.
     """
-    known = state.clock[KNOWN]
-    proposed, higher, equal = 0, 0, 0
     value = row[place] if place >= 0 else floor
+    proposed, higher, equal = np.int32(0), np.int32(0), np.int32(0)
     for x in range(chosen):
-        proposed += row[x] > floor
-        higher += row[x] > value
-        equal += row[x] == value
+        proposed += np.int32(row[x] > floor)
+        higher += np.int32(row[x] > value)
+        equal += np.int32(row[x] == value)
     if place >= 0 and value > floor:
-        rank = F(higher + 0.5 * (equal - 1))
-    else:
-        rank = F(proposed + 0.5 * max(0, known - proposed - 1))
-    state.hits[name, 0] += rank < 10
-    state.hits[name, 1] += 1
+        return F(higher + 0.5 * (equal - 1))
+    return F(proposed + 0.5 * max(0, known - proposed - 1))
+
+
+@inlined
+def _note(hits, ranks, k, name, rank):  # type: ignore[no-untyped-def]
+    """Keep one rank: in the running totals, and in the answers where there is room."""
+    hits[name, 0] += rank < 10
+    hits[name, 1] += 1
     if k < ranks.shape[0]:
         ranks[k, name] = rank
 
 
-@bare_kernel
-def _measure_strategies(state, chosen, place, k, ranks):  # type: ignore[no-untyped-def]
-    """Where each single strategy would have ranked the item taken."""
-    for c in range(STRATEGY_COLUMNS.shape[0]):
-        column = STRATEGY_COLUMNS[c]
-        floor = BLANK[column] + F(1e-4)
-        row = state.board.evidence[column]
-        _measure(state, 1 + c, row, chosen, place, floor, k, ranks)
-
-
-@bare_kernel
+@inlined
 def _short_of_room(state, rules):  # type: ignore[no-untyped-def]
     """Whether some block of memory might not hold the next event."""
     return (
@@ -328,7 +321,7 @@ def _short_of_room(state, rules):  # type: ignore[no-untyped-def]
     )
 
 
-@bare_kernel
+@inlined
 def _deepen(state, user, item, second, kind, weight, rules):  # type: ignore[no-untyped-def]
     """Whether the event only deepens an interaction of this session (`user.deepens`); if so, it
     adds to the trends and that is all."""
@@ -457,7 +450,11 @@ def run(state, rules, task, users, items, kinds, values, times, begin, norm, exc
             if learning:
                 right = _place_of(board, item)
                 if count[item] > 0:
-                    _measure_strategies(state, chosen, right, k, answers.ranks)
+                    for c in range(STRATEGY_COLUMNS.shape[0]):
+                        row = board.evidence[STRATEGY_COLUMNS[c]]
+                        floor = BLANK[STRATEGY_COLUMNS[c]] + F(1e-4)
+                        rank = _mid_rank(row, chosen, right, floor, clock[KNOWN])
+                        _note(state.hits, answers.ranks, k, 1 + c, rank)
                 ranker.observe(state.ranker, board.evidence, chosen)
             ranker.normalise(state.ranker, board.evidence, chosen)
             ranker.ask(state.ranker, history, user, slot, board, chosen)
@@ -476,7 +473,8 @@ def run(state, rules, task, users, items, kinds, values, times, begin, norm, exc
                 )
             if learning:
                 if count[item] > 0:
-                    _measure(state, 0, board.score, chosen, right, F(-1e30), k, answers.ranks)
+                    rank = _mid_rank(board.score, chosen, right, F(-1e30), clock[KNOWN])
+                    _note(state.hits, answers.ranks, k, 0, rank)
                 if right >= 0 and chosen > 1 and full:
                     ranker.tell(
                         state.ranker, history, user, slot, board, chosen, right, state.random

@@ -230,15 +230,14 @@ def ask(state, history, user, slot, board, chosen):  # type: ignore[no-untyped-d
 
 
 @bare_kernel
-def score_of(state, board, rest):  # type: ignore[no-untyped-def]
-    """The score of the evidence in board.column, in the context last asked about; `rest`: its item
-    bias and low-rank term."""
-    theta, column = state.theta, board.column
+def score_of(theta, weight, units, column, rest):  # type: ignore[no-untyped-def]
+    """The score of one column of evidence in the context last asked about, to which `weight` and
+    `units` (the board's) belong; `rest`: the item's bias and low-rank term."""
     score = rest
     for f in range(COLUMNS):
-        score += state.weight[f] * column[f]
+        score += weight[f] * column[f]
     for h in range(HIDDEN):
-        z = board.units[h]
+        z = units[h]
         for f in range(COLUMNS):
             z += theta[h * COLUMNS + f] * column[f]
         score += theta[_W2 + h] * max(z, F(0))

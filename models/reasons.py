@@ -30,7 +30,7 @@ from models.evidence import (
     STRONGEST,
     SUPPORT,
 )
-from models.jit import bare_kernel
+from models.jit import bare_kernel, inlined
 from models.numeric import F, log
 from models.ranker import CLIP, RANK, WALK, WALK_DECAY, score_of
 from models.sources.covisitation import (
@@ -66,6 +66,7 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
     [n]; causes, int32 [n, NAMED], item numbers or -1; cause_shares, float32 [n, NAMED].
     """
     board, ranker, slot = state.board, state.ranker, state.embeddings.slot
+    mean, variance = ranker.mean, ranker.variance
     history = state.users.history
     newest = history.start[user] + history.size[user] - 1
     walked = min(history.size[user], WALKED)
@@ -92,17 +93,17 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
         low_rank = F(0)
         for f in range(RANK):
             low_rank += ranker.query[f] * ranker.out[own_slot, f]
-        full = score_of(ranker, board, bias + low_rank)
+        full = score_of(ranker.theta, ranker.weight, board.units, board.column, bias + low_rank)
 
         best_fall, total = F(0), F(0)
         source[r] = TRENDS
         for family in range(len(FAMILIES)):
             for f in range(COLUMNS):
                 if FAMILY[f] == family:
-                    column[f] = _normal(ranker, f, BLANK[f])
+                    column[f] = _normal(mean, variance, f, BLANK[f])
             rest = F(0) if family == EMBEDDINGS else low_rank
             rest += F(0) if family == TRENDS else bias
-            fall = full - score_of(ranker, board, rest)
+            fall = full - score_of(ranker.theta, ranker.weight, board.units, board.column, rest)
             if fall > best_fall:
                 best_fall = fall
                 source[r] = family
@@ -115,24 +116,22 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
             causes[r, k] = -1
             cause_shares[r, k] = F(0)
         total = F(0)
-        tried = 0
+        weights = board.odds
+        for b in range(walked):
+            weights[b] = F(0)
+            for c in range(PARTS):
+                if board.part[b, r, c] > 0:
+                    weights[b] += board.part[b, r, c] / board.tally[line, c]
+            if history.words[newest - b, ITEM] == items[r]:
+                weights[b] += F(10)
         for _ in range(CAUSES):
-            back = -1
-            most = F(0)
+            back = 0
             for b in range(walked):
-                if (tried >> b) & 1:
-                    continue
-                part = F(0)
-                for c in range(PARTS):
-                    if board.tally[line, c] > 0:
-                        part += board.part[b, r, c] / board.tally[line, c]
-                if history.words[newest - b, ITEM] == items[r]:
-                    part += F(10)
-                if part > most:
-                    most, back = part, b
-            if back < 0:
+                if weights[b] > weights[back]:
+                    back = b
+            if walked == 0 or weights[back] <= 0:
                 break
-            tried |= 1 << back
+            weights[back] = F(0)
             cause = history.words[newest - back, ITEM]
             _without(state, line, r, back, walked, cause, own_slot, cause == items[r])
             rest = bias + low_rank
@@ -140,7 +139,7 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
                 fade = F(WALK_DECAY**back)
                 for f in range(RANK):
                     rest -= fade * ranker.into[slot[cause], f] * ranker.out[own_slot, f]
-            fall = full - score_of(ranker, board, rest)
+            fall = full - score_of(ranker.theta, ranker.weight, board.units, board.column, rest)
             for f in range(COLUMNS):
                 column[f] = board.evidence[f, x]
             if fall <= 0:
@@ -160,13 +159,13 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
 
 
 @bare_kernel
-def _normal(ranker, f, value):  # type: ignore[no-untyped-def]
+def _normal(mean, variance, f, value):  # type: ignore[no-untyped-def]
     """A value of column f as the ranker sees it."""
-    z = (value - F(ranker.mean[f])) * F(1.0 / np.sqrt(ranker.variance[f] + 1e-4))
+    z = (value - F(mean[f])) * F(1.0 / np.sqrt(variance[f] + 1e-4))
     return min(max(z, -CLIP), CLIP)
 
 
-@bare_kernel
+@inlined
 def _parts(state, user, listed):  # type: ignore[no-untyped-def]
     """board.part [history item, listed item, score]: who gave what in `covisitation.propose`."""
     board, covisited, history = state.board, state.covisitation, state.users.history
@@ -205,10 +204,11 @@ def _parts(state, user, listed):  # type: ignore[no-untyped-def]
         long *= F(LONG_DECAY)
 
 
-@bare_kernel
+@inlined
 def _without(state, line, r, back, walked, cause, own_slot, own):  # type: ignore[no-untyped-def]
     """Write into board.column what the item's evidence would be without one history item."""
     board, ranker, vectors = state.board, state.ranker, state.embeddings
+    mean, variance = ranker.mean, ranker.variance
     column, tally = board.column, board.tally[line]
     norm = tally[NORM]
     for c in range(PARTS):
@@ -217,21 +217,21 @@ def _without(state, line, r, back, walked, cause, own_slot, own):  # type: ignor
             continue
         left = max(F(0), tally[c] - board.part[back, r, c])
         z = log(left * norm / best + F(2e-3))
-        column[RELATIVE + c] = _normal(ranker, RELATIVE + c, z)
+        column[RELATIVE + c] = _normal(mean, variance, RELATIVE + c, z)
         z = z + max(F(-6), log(best + F(1e-9))) if left > F(1e-12) else F(NOTHING)
-        column[ABSOLUTE + c] = _normal(ranker, ABSOLUTE + c, z)
+        column[ABSOLUTE + c] = _normal(mean, variance, ABSOLUTE + c, z)
     if board.part[back, r, 1] > 0:
         z = log(max(F(0), tally[LINKS] - F(1)) + F(1))
-        column[SUPPORT] = _normal(ranker, SUPPORT, z)
+        column[SUPPORT] = _normal(mean, variance, SUPPORT, z)
         z = max(F(0), tally[LINKS] - F(1)) / F(max(walked, 1))
-        column[LINKED] = _normal(ranker, LINKED, z)
+        column[LINKED] = _normal(mean, variance, LINKED, z)
         for kind in range(2):
             strongest = F(0)
             for b in range(walked):
                 if b != back:
                     strongest = max(strongest, board.part[b, r, 1 + kind])
             z = log(strongest * norm + F(1e-3))
-            column[STRONGEST + kind] = _normal(ranker, STRONGEST + kind, z)
+            column[STRONGEST + kind] = _normal(mean, variance, STRONGEST + kind, z)
     if back < REMEMBERED:
         weight = F(1) / F(1.0 + back)
         z = F(0)
@@ -241,7 +241,7 @@ def _without(state, line, r, back, walked, cause, own_slot, own):  # type: ignor
         column[AFFINITY] = min(max(column[AFFINITY] - z * scale, -CLIP), CLIP)
     if own:
         for f in range(OWN, OWN_RHYTHM + 1):
-            column[f] = _normal(ranker, f, BLANK[f])
+            column[f] = _normal(mean, variance, f, BLANK[f])
 
 
 def sentence(source: int, cause: str | None) -> str:
