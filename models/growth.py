@@ -51,6 +51,13 @@ def new_state(seed: int) -> State:
     )
 
 
+def relinked(state: State) -> State:
+    """The same after loading: the rows' weights are the rows' memory again."""
+    covisited = state.covisitation
+    weights = covisited.rows.words.view(np.float32)
+    return state._replace(covisitation=covisited._replace(weights=weights))
+
+
 def with_items(state: State, items: int) -> State:
     """The same, with room for this many items."""
     if items <= len(state.covisitation.norm):

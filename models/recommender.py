@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,11 @@ class Recommender:
             deepening=settings.deepening,
             embeddings=settings.embeddings,
         )
+
+    def __setstate__(self, held: dict[str, Any]) -> None:
+        """Loaded by pickle: arrays that shared memory share it again."""
+        self.__dict__.update(held)
+        self._state = growth.relinked(self._state)
 
     @property
     def events(self) -> int:

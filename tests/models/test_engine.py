@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,6 +110,17 @@ def test_what_was_recommended_in_between_changes_nothing() -> None:
         lists(asked)
         asked.answer("u1", 1.6e9, context_items=["i1"])
     assert snapshot(asked) == snapshot(learned(rows))
+
+
+def test_saved_and_loaded_it_recommends_the_same_and_learns_on_alike() -> None:
+    recommender = learned(zipf_rows(500))
+    loaded = pickle.loads(pickle.dumps(recommender))
+    assert loaded.version == recommender.version
+    assert lists(loaded) == lists(recommender)
+    more = Interactions.of(zipf_rows(300, seed=8))
+    recommender.learn(more)
+    loaded.learn(more)
+    assert snapshot(loaded) == snapshot(recommender)
 
 
 def test_another_seed_gives_another_state() -> None:
