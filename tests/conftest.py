@@ -9,14 +9,20 @@ import platformdirs
 import pytest
 from kafka import Kafka
 
+from models import compiled
 from streams.broker import EmbeddedBroker
+
+_given = os.environ.get("FRESHET_CACHE_DIR")
+_CACHE_DIR = Path(_given) if _given else platformdirs.user_cache_path("freshet")
+
+#: The engine's machine code is built once, by `freshet setup`.
+compiled.use_cache(_CACHE_DIR / "engine")
 
 
 @pytest.fixture(scope="session")
 def cache_dir() -> Path:
     """Where `freshet setup` put the jars; without them, tests on the broker fail and say so."""
-    given = os.environ.get("FRESHET_CACHE_DIR")
-    return Path(given) if given else platformdirs.user_cache_path("freshet")
+    return _CACHE_DIR
 
 
 @pytest.fixture(scope="session")
