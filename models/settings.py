@@ -21,7 +21,7 @@ class EngineSettings:
     )
     reasons: bool = _setting(True, "Say why each item is recommended.")
     practice: float = _setting(
-        0.25,
+        1.0,
         "Share of events on which the ranker is first asked and then told (0 to 1): more learns "
         "faster and measures live quality on more events, less costs less.",
     )

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from itertools import count
 from pathlib import Path
 
 import psutil
@@ -178,14 +179,16 @@ class Repository:
     def __init__(self, source: Path, *, damaged: int = 0, failing: int = 0) -> None:
         self.source, self.damaged, self.failing = source, damaged, failing
         self.served: list[str] = []
+        self._numbers = count(1)  # fetches run in parallel
 
     def __call__(self, jar, scratch: Path) -> Path:
+        number = next(self._numbers)
         self.served.append(jar.file_name)
-        if len(self.served) <= self.failing:
+        if number <= self.failing:
             raise ConnectionError("no route to host")
         content = (self.source / jar.file_name).read_bytes()
         path = scratch / jar.file_name
-        path.write_bytes(content[:1000] if len(self.served) <= self.damaged else content)
+        path.write_bytes(content[:1000] if number <= self.damaged else content)
         return path
 
 
