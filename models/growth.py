@@ -58,6 +58,12 @@ def relinked(state: State) -> State:
     return state._replace(covisitation=covisited._replace(weights=weights))
 
 
+def with_board(state: State) -> State:
+    """The same after loading arrays: with a board as large as it needs, and views made anew."""
+    items, users = len(state.covisitation.norm), len(state.users.dropped)
+    return relinked(state._replace(board=new_board(items, users, HIDDEN, MET)))
+
+
 def with_items(state: State, items: int) -> State:
     """The same, with room for this many items."""
     if items <= len(state.covisitation.norm):

@@ -5,7 +5,7 @@ Numbers are given in order of first appearance; a number that was freed is given
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class Ids:
@@ -26,6 +26,26 @@ class Ids:
 
     def __contains__(self, name: str) -> bool:
         return name in self._numbers
+
+    @classmethod
+    def of(cls, names: Sequence[str], freed: Sequence[int], reserved: int = 0) -> Ids:
+        """The book whose `names` and `freed` these are."""
+        book = cls()
+        book._names, book._free = list(names), list(freed)
+        vacant = {*range(reserved), *freed}
+        book._numbers = {name: k for k, name in enumerate(names) if k not in vacant}
+        book.get = book._numbers.get
+        return book
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The names by number; those reserved or freed are empty."""
+        return self._names
+
+    @property
+    def freed(self) -> Sequence[int]:
+        """Numbers to be given again, the last one first."""
+        return self._free
 
     @property
     def reach(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import engine, growth
+from models import engine, growth, saved
 from models.board import LONGEST_LIST
 from models.catalogue import ItemFacts
 from models.engine import Answers
@@ -74,14 +74,16 @@ class Recommender:
         self.settings = settings
         self._users, self._items = Ids(reserved=GUEST + 1), Ids()
         self._facts: dict[int, ItemFacts] = {}
+        #: Items described before a save and not since; see `delete_undescribed`.
+        self._undescribed: set[int] = set()
         self._categories: dict[str, set[int]] = {}
         self._state = growth.new_state(seed)
         self._rules = engine.Rules(
             repeats=_RULE[settings.repeats],
-            practice=settings.practice,
-            influence=settings.influence,
+            practice=float(settings.practice),
+            influence=float(settings.influence),
             longest=settings.max_history,
-            deepening=settings.deepening,
+            deepening=float(settings.deepening),
             embeddings=settings.embeddings,
         )
 
@@ -100,14 +102,19 @@ class Recommender:
         """The engine's format and the number of events learned, as in `1-141695`."""
         return f"{FORMAT}-{self.events}"
 
-    def learn(self, chunk: Interactions) -> None:
-        """Learn every event of a chunk, in order."""
-        self._learn(chunk, engine.LEARN, engine.no_answers())
+    def learn(self, chunk: Interactions, *, practise: bool = True) -> None:
+        """Learn every event of a chunk, in order.
+
+        practise: whether the ranker practises on them too (`EngineSettings.practice`); without,
+        only the sources learn, which costs a small part of the time.
+        """
+        rules = self._rules if practise else self._rules._replace(practice=0.0)
+        self._learn(chunk, engine.LEARN, engine.no_answers(), rules)
 
     def rank_and_learn(self, chunk: Interactions, *, top: int = 10) -> PrequentialChunk:
         """Before learning each event, rank all items for its user; then learn it."""
         answers = engine.no_answers(ranks=len(chunk), lists=len(chunk), n=top)
-        self._learn(chunk, engine.LEARN_AND_RANK, answers)
+        self._learn(chunk, engine.LEARN_AND_RANK, answers, self._rules)
         return PrequentialChunk(STRATEGY_NAMES, answers.ranks, answers.items, None)
 
     def recommend(
@@ -162,6 +169,7 @@ class Recommender:
             number = self._item(facts.item_id)
             self._forget_facts(number)
             self._facts[number] = facts
+            self._undescribed.discard(number)
             for category in facts.categories:
                 self._categories.setdefault(category, set()).add(number)
             growth.set_available(self._state, number, facts.available)
@@ -174,12 +182,51 @@ class Recommender:
                 self._forget_facts(number)
                 growth.set_available(self._state, number, False)
 
+    def delete_undescribed(self) -> None:
+        """After loading, and once the whole catalogue has been upserted: delete the items that
+        stood in the catalogue when the engine was saved and no longer do."""
+        gone = [self._items.name(number) for number in sorted(self._undescribed)]
+        self._undescribed.clear()
+        self.delete_items([item for item in gone if item])
+
     def forget(self, user: str) -> None:
         """Forget a user: history, vectors and name. What others learned from them stays counted."""
         number = self._users.get(user)
         if number is not None:
             growth.forget_user(self._state, number)
             self._users.free([number])
+
+    def arrays(self) -> saved.Arrays:
+        """Everything learned, as arrays by name, of which `of_arrays` makes an equal engine.
+
+        They are the engine's own memory: write them out, or copy them, before it learns on. What
+        items are like is not among them: upsert the catalogue again after loading.
+        """
+        described = np.array(sorted(self._facts.keys() | self._undescribed), np.int64)
+        return {
+            "format": np.array([FORMAT], np.int64),
+            "described": described,
+            **saved.ids("users", self._users),
+            **saved.ids("items", self._items),
+            **saved.leaves(self._state),
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: saved.Arrays, settings: EngineSettings) -> Recommender:
+        """The engine that `arrays` was called of, under these settings; it takes the arrays over.
+
+        Raises:
+            saved.LayoutError: they are another version's.
+        """
+        (written,) = arrays.get("format", np.zeros(1, np.int64))
+        if written != FORMAT:
+            raise saved.LayoutError(f"the engine's format is {FORMAT}, this is of format {written}")
+        engine_ = cls(settings)
+        engine_._users = saved.ids_of("users", arrays, reserved=GUEST + 1)
+        engine_._items = saved.ids_of("items", arrays, reserved=0)
+        engine_._undescribed = set(arrays["described"].tolist())
+        engine_._state = growth.with_board(saved.grafted(engine_._state, arrays))
+        return engine_
 
     def scoreboard(self) -> dict[str, tuple[int, int]]:
         """Live quality: by strategy, how often the item taken stood among its first ten before the
@@ -221,11 +268,11 @@ class Recommender:
             self._state = growth.with_items(self._state, number + 1)
         return number
 
-    def _learn(self, chunk: Interactions, task: int, answers: Answers) -> None:
+    def _learn(self, chunk: Interactions, task: int, answers: Answers, rules: engine.Rules) -> None:
         begin = 0
         while begin < len(chunk):
             stop = self._as_far_as_names_go(chunk, begin)
-            self._learn_part(chunk, begin, stop, task, answers)
+            self._learn_part(chunk, begin, stop, task, answers, rules)
             begin = stop
 
     def _as_far_as_names_go(self, chunk: Interactions, begin: int) -> int:
@@ -258,12 +305,19 @@ class Recommender:
         away = growth.longest_untaken(self._state, self._items.reach, EVICTED)
         away = [number for number in away if self._items.name(number)]
         growth.forget_items(self._state, away)
+        self._undescribed.difference_update(away)
         for number in away:
             self._forget_facts(number)
         self._items.free(away)
 
     def _learn_part(
-        self, chunk: Interactions, begin: int, stop: int, task: int, answers: Answers
+        self,
+        chunk: Interactions,
+        begin: int,
+        stop: int,
+        task: int,
+        answers: Answers,
+        rules: engine.Rules,
     ) -> None:
         part = range(begin, stop)
         users, items = np.zeros(stop, np.int32), np.zeros(stop, np.int32)
@@ -279,7 +333,7 @@ class Recommender:
         while done < stop:
             done = engine.run(
                 self._state,
-                self._rules,
+                rules,
                 task,
                 users,
                 items,
@@ -292,7 +346,7 @@ class Recommender:
                 answers,
             )
             if done < stop:
-                self._state = growth.with_room(self._state, self._rules)
+                self._state = growth.with_room(self._state, rules)
 
     def _rank(
         self,
