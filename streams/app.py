@@ -7,19 +7,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from aiokafka import ConsumerRecord
+from mode import Service
 
-from models.recommender import Recommender
+from streams.agents.erasures import ErasurePath
 from streams.agents.events import EventPath
 from streams.agents.items import ItemPath
 from streams.agents.requests import RequestPath
-from streams.catalogue import CatalogueFollower
+from streams.catalogue import Catalogue
 from streams.engine import Engine
+from streams.erasures import Erasures
+from streams.event_log import EventLog
 from streams.health import HealthServer
 from streams.intake import Intake
 from streams.kafka import broker_credentials
 from streams.metrics import Metrics
 from streams.publisher import Publisher
+from streams.replica import Replica
 from streams.settings import Settings
+from streams.snapshot_keeper import SnapshotKeeper
+from streams.snapshots import SnapshotStore
 from streams.transport import Chunk, ChunkApp
 from streams.watch import Watch
 
@@ -29,33 +35,51 @@ class Parts:
     """What a worker consists of, wired together."""
 
     app: ChunkApp
-    metrics: Metrics
     engine: Engine
-    publisher: Publisher
-    catalogue: CatalogueFollower
-    watch: Watch
-    health: HealthServer
+    #: What runs beside the app, in the order of their start; the app starts after them.
+    services: list[Service]
 
 
 def build(settings: Settings, dead_letter_room: int) -> Parts:
-    """Wire a worker; nothing connects or runs yet."""
+    """Wire a worker; nothing connects or runs yet.
+
+    Raises:
+        SnapshotError: there is no such place to save the model.
+    """
     metrics = Metrics()
     intake = Intake(dead_letter_room, metrics)
-    engine = Engine(Recommender(settings.engine, seed=settings.seed))
-    publisher = Publisher(settings)
-    catalogue = CatalogueFollower(settings, engine, metrics)
     app = _faust_app(settings)
-    watch = Watch(settings, app, engine, catalogue, metrics)
+    replica = Replica(settings)
+    engine = Engine(replica)
+    publisher = Publisher(settings)
+    catalogue = Catalogue(settings, engine, metrics)
+    erasures = Erasures(settings, engine, metrics)
+    event_log = EventLog(settings, app, engine, metrics)
+    keeper = (
+        []
+        if settings.snapshots == "off"
+        else [SnapshotKeeper(settings, SnapshotStore(settings), engine, erasures, metrics)]
+    )
+    followers = {
+        "the catalogue is": catalogue.follower,
+        "erasures are": erasures.follower,
+        "what is on the log is": event_log.follower,
+    }
+    watch = Watch(settings, app, engine, followers, metrics)
     health = HealthServer(
         metrics, settings.http_host, settings.http_port, live=watch.live, ready=watch.ready
     )
-    event_path = EventPath(settings, intake, engine, publisher, metrics)
+    event_path = EventPath(settings, intake, engine, event_log, replica.erased, publisher, metrics)
     item_path = ItemPath(settings, intake, publisher)
-    request_path = RequestPath(settings, intake, engine, publisher, metrics)
+    request_path = RequestPath(settings, intake, engine, replica.erased, publisher, metrics)
+    erasure_path = ErasurePath(settings, intake, engine, publisher)
     _attach(app, settings.topic("events"), event_path.process, watch)
     _attach(app, settings.topic("items"), item_path.process, watch)
     _attach(app, settings.topic("requests"), request_path.process, watch)
-    return Parts(app, metrics, engine, publisher, catalogue, watch, health)
+    _attach(app, settings.topic("erasures"), erasure_path.process, watch)
+    # The snapshot before what is learned on top of it, and who is not to be learned from before
+    # what is learned; the group is joined by a worker that knows all there is to know.
+    return Parts(app, engine, [health, publisher, watch, *keeper, *followers.values()])
 
 
 #: Chunks of a topic worked on at once: while one is being learned from, the one before is

@@ -8,25 +8,25 @@ from concurrent.futures import ThreadPoolExecutor
 from time import monotonic
 from typing import TypeVar
 
-from models.recommender import Recommender
+from streams.replica import Replica
 
 T = TypeVar("T")
 
 
 class Engine:
-    """Runs functions of the recommender one after another, in the order they were asked for.
+    """Runs functions of the replica one after another, in the order they were asked for.
 
     The engine's kernels release the interpreter's lock while they compute.
     """
 
-    def __init__(self, recommender: Recommender) -> None:
-        self._recommender = recommender
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._busy_since: float | None = None
 
-    async def run(self, work: Callable[[Recommender], T]) -> T:
-        """What `work` returns, computed in the engine's thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+    def run(self, work: Callable[[Replica], T]) -> asyncio.Future[T]:
+        """What `work` returns, computed in the engine's thread; it is in the queue at once."""
+        return asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
 
     def busy_seconds(self) -> float:
         """For how long the work in hand has been running; 0 when idle."""
@@ -37,9 +37,9 @@ class Engine:
         """Let the work in hand finish and drop what waits."""
         self._thread.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, work: Callable[[Recommender], T]) -> T:
+    def _run(self, work: Callable[[Replica], T]) -> T:
         self._busy_since = monotonic()
         try:
-            return work(self._recommender)
+            return work(self._replica)
         finally:
             self._busy_since = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Generic, NamedTuple, TypeVar
 
 from aiokafka import ConsumerRecord
@@ -23,6 +24,15 @@ class Taken(NamedTuple, Generic[M]):
 
     record: ConsumerRecord
     message: M
+
+
+def readable(records: Sequence[ConsumerRecord], decode: Decode[M], now_ms: int) -> list[Taken[M]]:
+    """What can be decoded, in order; the rest is the business of the worker who serves it."""
+    taken: list[Taken[M]] = []
+    for record in records:
+        with suppress(Rejected):
+            taken.append(Taken(record, decode(record.value, record.timestamp, now_ms)))
+    return taken
 
 
 class Intake:

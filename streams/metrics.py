@@ -110,6 +110,38 @@ class Metrics:
         self.model_events = Gauge(
             "freshet_model_events", "Events the model has learned from.", registry=r
         )
+        self.followed = Counter(
+            "freshet_followed_events",
+            "Events learned of partitions that other workers serve, and at the start.",
+            registry=r,
+        )
+        self.missed = Counter(
+            "freshet_missed_events",
+            "Offsets that were gone from the log before they were learned: `events` is kept for "
+            "less time than a snapshot's age.",
+            registry=r,
+        )
+        self.duplicates = Counter(
+            "freshet_duplicates", "Events left out as their event_id was seen before.", registry=r
+        )
+        self.erasures = Counter("freshet_erasures", "Users forgotten on request.", registry=r)
+        self.snapshots = Counter(
+            "freshet_snapshots", "Snapshots of the model, by outcome.", ["outcome"], registry=r
+        )
+        self.snapshot_time = Gauge(
+            "freshet_snapshot_timestamp_seconds",
+            "When the newest snapshot was written or loaded, in seconds since epoch.",
+            registry=r,
+        )
+        self.snapshot_bytes = Gauge(
+            "freshet_snapshot_bytes", "Size of the newest snapshot.", registry=r
+        )
+        self.snapshot_pause = Histogram(
+            "freshet_snapshot_pause_seconds",
+            "How long learning stood still for a snapshot.",
+            buckets=_LATENCY_BUCKETS,
+            registry=r,
+        )
         self.catalogue_items = Gauge(
             "freshet_catalogue_items", "Items described on the items topic.", registry=r
         )

@@ -51,6 +51,8 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
         super().__init__()
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
+        #: Held around publishing lists, or an older one could replace a newer one.
+        self.one_at_a_time = asyncio.Lock()
 
     async def on_start(self) -> None:
         self._producer = AIOKafkaProducer(

@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     dead_letters_retention_days: float = Field(
         14, gt=0, description="How long a dead letter can be replayed."
     )
+    erasures_retention_days: float = Field(
+        365,
+        gt=0,
+        description="How long `erasures` keeps the wish to be forgotten: longer than `events` "
+        "keeps what such a user did, as a worker may learn from it again.",
+    )
     session_timeout_seconds: float = Field(
         10,
         ge=6,
@@ -95,6 +101,14 @@ class Settings(BaseSettings):
         default_factory=EngineSettings, description="How the engine learns (see below)."
     )
     seed: int = Field(0, description="Where the engine's randomness starts.")
+
+    duplicate_window: int = Field(
+        32,
+        ge=0,
+        le=1024,
+        description="Newest `event_id`s remembered of each user: an event whose id is among them "
+        "is not learned again. 0 remembers none.",
+    )
 
     # The worker
     chunk_records: int = Field(
@@ -117,6 +131,24 @@ class Settings(BaseSettings):
         "auto", description="`auto` writes for a person on a terminal and JSON elsewhere."
     )
 
+    # Snapshots
+    snapshots: str | None = Field(
+        None,
+        description="Where workers save the model, a folder or a URL that fsspec understands "
+        "(`s3://bucket/freshet`, with the package for it installed); workers may share it. "
+        "`snapshots` in the data folder where not set, `off` for nowhere: every start then learns "
+        "all of `events` again.",
+    )
+    snapshot_seconds: float = Field(
+        300,
+        ge=1,
+        description="How often the model is saved. What came after the newest snapshot is learned "
+        "again at a start, so `events` must be kept for much longer than this.",
+    )
+    snapshots_kept: int = Field(
+        3, ge=1, le=100, description="The newest snapshots that are kept; older ones go."
+    )
+
     # Folders
     cache_dir: Path = Field(
         default_factory=lambda: platformdirs.user_cache_path("freshet"),
@@ -124,7 +156,7 @@ class Settings(BaseSettings):
     )
     data_dir: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("freshet"),
-        description="What should be kept: the embedded broker's topics.",
+        description="What should be kept: snapshots, and the embedded broker's topics.",
     )
 
     @classmethod

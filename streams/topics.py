@@ -72,6 +72,16 @@ def topics(settings: Settings) -> list[Topic]:
         ),
         Topic("requests", "questions asked now (input)", settings.partitions, config=inputs),
         Topic(
+            "erasures",
+            "users to forget (input)",
+            settings.partitions,
+            config=inputs
+            | {
+                "cleanup.policy": "compact,delete",
+                "retention.ms": str(int(settings.erasures_retention_days * _DAY_MS)),
+            },
+        ),
+        Topic(
             "recommendations",
             "each user's newest list (output)",
             settings.partitions,

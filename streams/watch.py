@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 
@@ -12,8 +12,8 @@ from aiokafka import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from mode import Service
 
-from streams.catalogue import CatalogueFollower
 from streams.engine import Engine
+from streams.follower import Follower
 from streams.kafka import client_options
 from streams.metrics import Metrics
 from streams.settings import Settings
@@ -37,12 +37,12 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
         settings: Settings,
         app: ChunkApp,
         engine: Engine,
-        catalogue: CatalogueFollower,
+        followers: Mapping[str, Follower],
         metrics: Metrics,
     ) -> None:
         super().__init__()
         self._settings, self._app, self._engine = settings, app, engine
-        self._catalogue, self._metrics = catalogue, metrics
+        self._followers, self._metrics = followers, metrics
         self._in_hand: dict[Chunk, float] = {}
         #: The next offset to take, of each partition a chunk has been finished of.
         self._next: dict[tuple[str, int], int] = {}
@@ -72,8 +72,9 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
         """A sentence about what is missing for the worker to serve, else None."""
         if not self._broker_answers:
             return f"no Kafka broker answers at {self._settings.bootstrap_servers}"
-        if not self._catalogue.caught_up.is_set():
-            return "the catalogue is being loaded"
+        for what, follower in self._followers.items():
+            if not follower.caught_up.is_set():
+                return f"{what} being loaded, {follower.behind} records to go"
         if not self._assigned:
             return "no partitions assigned yet"
         return self.live()

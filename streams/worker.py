@@ -43,10 +43,7 @@ def run_worker(settings: Settings) -> int:
     parts = build(settings, dead_letter_room(states))
     worker = faust.worker.Worker(
         parts.app,
-        parts.health,
-        parts.publisher,
-        parts.catalogue,
-        parts.watch,
+        *parts.services,
         loop=loop,
         override_logging=False,
         redirect_stdouts=False,

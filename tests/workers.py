@@ -48,6 +48,7 @@ class Worker:
             "FRESHET_TOPIC_PREFIX": self.topic_prefix,
             "FRESHET_APP_ID": f"{self.topic_prefix}app",
             "FRESHET_CACHE_DIR": str(self.cache_dir),
+            "FRESHET_DATA_DIR": str(self.folder / "data"),
             "FRESHET_HTTP_HOST": "127.0.0.1",
             "FRESHET_HTTP_PORT": "0",
             **self.environment,

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 import traceback
 from collections.abc import Sequence
 
-import numpy as np
 import structlog
 from aiokafka import ConsumerRecord
 
-from models.interactions import Interactions, Kind
 from models.ranking import Ranking
-from models.recommender import Recommender
 from schemas import Cause, Event, EventType, Rejected, RejectReason, decode_event, encode
 from streams.answers import recommendation
 from streams.engine import Engine
+from streams.erased import Erased
+from streams.event_log import EventLog
 from streams.intake import Intake, Taken
 from streams.metrics import Metrics
 from streams.publisher import Outgoing, Publisher
+from streams.replica import Place, Replica
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_KIND = {event_type: Kind[event_type.name] for event_type in EventType}
 #: Seeing an item is no act: it is learned from, but moves nobody's list.
 _MOVES_THE_LIST = frozenset(EventType) - {EventType.IMPRESSION}
 
@@ -38,13 +36,16 @@ class EventPath:
         settings: Settings,
         intake: Intake,
         engine: Engine,
+        event_log: EventLog,
+        erased: Erased,
         publisher: Publisher,
         metrics: Metrics,
     ) -> None:
         self._settings, self._intake, self._engine = settings, intake, engine
+        self._event_log, self._erased = event_log, erased
         self._publisher, self._metrics = publisher, metrics
-        #: Chunks are published one after another, or an older list could replace a newer one.
-        self._in_order = asyncio.Lock()
+        #: Chunks enter the engine's queue one after another, also where one waits for its turn.
+        self._in_turn = asyncio.Lock()
 
     async def process(self, records: Sequence[ConsumerRecord]) -> None:
         """Take one chunk of one partition; on return everything it causes is on the brokers."""
@@ -58,40 +59,50 @@ class EventPath:
             self._count(taken)
 
         # 2. Learn from every event, in order; then rank once for each user who acted.
-        lists: list[Ranking] = []
-        version = ""
-        last = {t.message.user_id: t for t in taken if t.message.type in _MOVES_THE_LIST}
-        if taken:
-            try:
-                lists, version = await self._learn_and_rank(taken, list(last), now_ms / 1000)
-            except Exception as error:
-                log.exception("learning failed", **_where(records))
-                metrics.failures.labels("learn").inc()
-                fault = Rejected(RejectReason.LEARNER_FAILED, _traceback(error))
-                dead += [self._intake.reject(t.record, fault, now_ms) for t in taken]
+        try:
+            lists, version = await self._learn_and_rank(records, taken, now_ms / 1000)
+        except Exception as error:
+            log.exception("learning failed", **_where(records))
+            metrics.failures.labels("learn").inc()
+            fault = Rejected(RejectReason.LEARNER_FAILED, _traceback(error))
+            dead += [self._intake.reject(t.record, fault, now_ms) for t in taken]
+            lists, version = [], ""
 
         # 3. Publish; a repeat after a crash carries the same recommendation_id.
-        outgoing = [_published(ranking, last[ranking.user_id], version) for ranking in lists]
-        async with self._in_order:
+        async with self._publisher.one_at_a_time:
+            lists = [(t, ranking) for t, ranking in lists if not self._was_erased(t)]
+            outgoing = [_published(ranking, t, version) for t, ranking in lists]
             with metrics.timed("publish"):
                 await self._publish(outgoing, dead)
-        self._observe_freshness([last[ranking.user_id] for ranking in lists])
+        self._observe_freshness([t for t, _ in lists])
 
     async def _learn_and_rank(
-        self, taken: Sequence[Taken[Event]], users: Sequence[str], now: float
-    ) -> tuple[list[Ranking], str]:
-        chunk = _columns(taken)
+        self, records: Sequence[ConsumerRecord], taken: Sequence[Taken[Event]], now: float
+    ) -> tuple[list[tuple[Taken[Event], Ranking]], str]:
+        partition, then = records[0].partition, Place(records[-1].offset + 1, records[-1].timestamp)
 
-        def work(recommender: Recommender) -> tuple[list[Ranking], str]:
+        def work(replica: Replica) -> tuple[list[tuple[Taken[Event], Ranking]], str]:
+            recommender = replica.recommender
             with self._metrics.timed("learn"):
-                recommender.learn(chunk)
+                learned = replica.learn(partition, taken, then, practise=True)
+            last = {t.message.user_id: t for t in taken if t.message.type in _MOVES_THE_LIST}
             with self._metrics.timed("recommend"):
-                lists = recommender.recommend(users, now, self._settings.list_size)
+                lists = recommender.recommend(list(last), now, self._settings.list_size)
+            self._metrics.duplicates.inc(learned.duplicates)
             self._metrics.model_events.set(recommender.events)
             self._metrics.score(recommender.scoreboard())
-            return lists, recommender.version
+            return list(zip(last.values(), lists, strict=True)), recommender.version
 
-        return await self._engine.run(work)
+        async with self._in_turn:
+            await self._event_log.hand_over(partition, records[0].offset)
+            working = self._engine.run(work)
+        try:
+            return await working
+        finally:
+            await self._event_log.has_come({partition: then.offset})
+
+    def _was_erased(self, taken: Taken[Event]) -> bool:
+        return self._erased.covers(taken.message.user_id, taken.record.timestamp)
 
     async def _publish(self, lists: Sequence[Outgoing], dead: Sequence[Outgoing]) -> None:
         if lists:
@@ -131,19 +142,6 @@ def _published(ranking: Ranking, because: Taken[Event], model_version: str) -> O
         model_version=model_version,
     )
     return Outgoing(event.user_id.encode(), encode(message))
-
-
-def _columns(taken: Sequence[Taken[Event]]) -> Interactions:
-    events = [t.message for t in taken]
-    return Interactions(
-        users=[event.user_id for event in events],
-        items=[event.item_id for event in events],
-        kinds=np.array([_KIND[event.type] for event in events], np.int8),
-        values=np.array(
-            [math.nan if event.value is None else event.value for event in events], np.float32
-        ),
-        times=np.array([event.ts for event in events], np.float64) / 1000,
-    )
 
 
 def _where(records: Sequence[ConsumerRecord]) -> dict[str, object]:

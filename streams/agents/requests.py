@@ -9,13 +9,14 @@ import structlog
 from aiokafka import ConsumerRecord
 
 from models.ranking import Ranking
-from models.recommender import Recommender
 from schemas import Cause, Rejected, RejectReason, Request, decode_request, encode
 from streams.answers import recommendation
 from streams.engine import Engine
+from streams.erased import Erased
 from streams.intake import Intake, Taken
 from streams.metrics import Metrics
 from streams.publisher import Outgoing, Publisher
+from streams.replica import Replica
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -29,39 +30,46 @@ class RequestPath:
         settings: Settings,
         intake: Intake,
         engine: Engine,
+        erased: Erased,
         publisher: Publisher,
         metrics: Metrics,
     ) -> None:
         self._settings, self._intake, self._engine = settings, intake, engine
-        self._publisher, self._metrics = publisher, metrics
+        self._erased, self._publisher, self._metrics = erased, publisher, metrics
 
     async def process(self, records: Sequence[ConsumerRecord]) -> None:
         """Take one chunk of one partition; on return every answer is on the brokers."""
         now_ms = int(time.time() * 1000)
         taken, dead = self._intake.take(records, decode_request, now_ms)
-        answers: list[Outgoing] = []
+        answers: list[tuple[Taken[Request], Outgoing]] = []
         for asked in taken:
             try:
-                answers.append(await self._answer(asked, now_ms / 1000))
+                answers.append((asked, await self._answer(asked, now_ms / 1000)))
             except Exception as error:
                 log.exception("answering failed", request=asked.message.request_id)
                 self._metrics.failures.labels("answer").inc()
                 fault = Rejected(RejectReason.LEARNER_FAILED, repr(error))
                 dead.append(self._intake.reject(asked.record, fault, now_ms))
-        if answers:
-            await self._publisher.publish(self._settings.topic("recommendations"), answers)
-        if dead:
-            await self._publisher.publish(self._settings.topic("dead-letters"), dead)
+        async with self._publisher.one_at_a_time:
+            outgoing = [answer for asked, answer in answers if not self._was_erased(asked)]
+            if outgoing:
+                await self._publisher.publish(self._settings.topic("recommendations"), outgoing)
+            if dead:
+                await self._publisher.publish(self._settings.topic("dead-letters"), dead)
         published_ms = time.time() * 1000
         for record, _ in taken:
             self._metrics.answer.observe(max(0.0, (published_ms - record.timestamp) / 1000))
         self._metrics.requests.inc(len(taken))
-        self._metrics.recommendations.labels("request").inc(len(answers))
+        self._metrics.recommendations.labels("request").inc(len(outgoing))
+
+    def _was_erased(self, asked: Taken[Request]) -> bool:
+        return self._erased.covers(asked.message.user_id, asked.record.timestamp)
 
     async def _answer(self, asked: Taken[Request], now: float) -> Outgoing:
         record, request = asked
 
-        def work(recommender: Recommender) -> tuple[Ranking, str]:
+        def work(replica: Replica) -> tuple[Ranking, str]:
+            recommender = replica.recommender
             with self._metrics.timed("answer"):
                 ranking = recommender.answer(
                     request.user_id,

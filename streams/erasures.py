@@ -1,0 +1,42 @@
+"""Being forgotten: what every worker does with a record on `erasures`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from aiokafka import ConsumerRecord
+
+from schemas import decode_erasure
+from streams.engine import Engine
+from streams.follower import Follower
+from streams.intake import readable
+from streams.metrics import Metrics
+from streams.replica import Replica
+from streams.settings import Settings
+
+
+class Erasures:
+    """Forgets, in this worker, each user named on `erasures`, from its beginning and on.
+
+    The log of events is read again at a restart, and may still hold what an erased user did: so
+    every erasure is known before the first event is learned.
+    """
+
+    def __init__(self, settings: Settings, engine: Engine, metrics: Metrics) -> None:
+        self._engine, self._metrics = engine, metrics
+        self.follower = Follower(settings, settings.topic("erasures"), self._apply)
+        #: When the newest erasure was applied here, ms since epoch; 0 before the first.
+        self.newest_ms = 0
+
+    async def _apply(self, _partition: int, records: Sequence[ConsumerRecord]) -> None:
+        now_ms = int(time.time() * 1000)
+        erasures = readable(records, decode_erasure, now_ms)
+
+        def forget(replica: Replica) -> None:
+            for record, erasure in erasures:
+                replica.erase(erasure.user_id, record.timestamp)
+
+        await self._engine.run(forget)
+        self.newest_ms = max([self.newest_ms, *(record.timestamp for record, _ in erasures)])
+        self._metrics.erasures.inc(len(erasures))

@@ -1,0 +1,139 @@
+"""Reading all of a topic, outside of any consumer group: from a place on, and on as it grows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+from mode import Service
+
+from streams.kafka import client_options
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_POLL_MS = 200
+_FETCH_MAX_WAIT_MS = 100
+_RETRY_SECONDS = 1.0
+
+#: Takes the records of one partition, in order.
+Apply = Callable[[int, Sequence[ConsumerRecord]], Awaitable[None]]
+#: Told how far each partition reaches (first offset, end), says where to begin in it.
+Begin = Callable[[Mapping[int, tuple[int, int]]], Awaitable[Mapping[int, int]]]
+
+
+async def from_the_first(reach: Mapping[int, tuple[int, int]]) -> Mapping[int, int]:
+    """Begin with the oldest record there is."""
+    return {partition: first for partition, (first, _) in reach.items()}
+
+
+async def nothing() -> None:
+    """There is nothing to be done."""
+
+
+class Follower(Service):  # type: ignore[misc]  # mode is untyped
+    """Hands every record of a topic to `apply`. What starts after it finds it caught up.
+
+    caught_up  set when everything that stood on the topic at the start has been applied, and then
+               `when_caught_up` done
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        apply: Apply,
+        *,
+        begin: Begin = from_the_first,
+        when_caught_up: Callable[[], Awaitable[None]] = nothing,
+    ) -> None:
+        super().__init__()
+        self._settings, self._topic = settings, topic
+        self._apply, self._begin, self._when_caught_up = apply, begin, when_caught_up
+        self._consumer: AIOKafkaConsumer | None = None
+        self._paused: set[TopicPartition] = set()
+        #: By partition, how far the topic reached at the start, where that is not reached yet.
+        self._reached_to: dict[TopicPartition, int] = {}
+        #: Records that stood on the topic at the start and are still to be applied.
+        self.behind = 0
+        self.caught_up = asyncio.Event()
+
+    async def on_started(self) -> None:
+        """Others start after this one; they may rely on what the topic says."""
+        await self.wait(self.caught_up.wait())
+
+    def pause(self, partition: int) -> None:
+        """Leave a partition out until `resume`."""
+        self._paused.add(tp := TopicPartition(self._topic, partition))
+        if self._consumer is not None:
+            self._consumer.pause(tp)
+
+    def resume(self, partition: int, offset: int) -> None:
+        """Go on with a partition that was paused, from this offset."""
+        tp = TopicPartition(self._topic, partition)
+        if tp not in self._paused:
+            return
+        self._paused.discard(tp)
+        if self._consumer is not None:
+            self._consumer.seek(tp, offset)
+            self._consumer.resume(tp)
+
+    @Service.task
+    async def _follow(self) -> None:
+        # Without a group, a consumer is assigned all partitions of its topic.
+        consumer = AIOKafkaConsumer(
+            self._topic,
+            **client_options(self._settings),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=_FETCH_MAX_WAIT_MS,
+        )
+        await self._patiently(consumer.start)
+        try:
+            await self._patiently(lambda: self._find_the_beginning(consumer))
+            self._consumer = consumer
+            while not self.should_stop:
+                await self._look_whether_caught_up(consumer)
+                try:
+                    fetched = await consumer.getmany(
+                        timeout_ms=_POLL_MS, max_records=self._settings.chunk_records
+                    )
+                except KafkaError as error:
+                    log.warning("cannot read, trying again", topic=self._topic, error=repr(error))
+                    await self.sleep(_RETRY_SECONDS)
+                    continue
+                for tp, records in fetched.items():
+                    if tp not in self._paused:
+                        await self._apply(tp.partition, records)
+        finally:
+            self._consumer = None
+            await consumer.stop()
+
+    async def _find_the_beginning(self, consumer: AIOKafkaConsumer) -> None:
+        tps = sorted(consumer.assignment())
+        first, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        begin = await self._begin({tp.partition: (first[tp], end[tp]) for tp in tps})
+        for tp in tps:
+            consumer.seek(tp, begin[tp.partition])
+        self._reached_to = end
+
+    async def _look_whether_caught_up(self, consumer: AIOKafkaConsumer) -> None:
+        if self.caught_up.is_set():
+            return
+        missing = [end - await consumer.position(tp) for tp, end in self._reached_to.items()]
+        self.behind = sum(records for records in missing if records > 0)
+        if not self.behind:
+            await self._when_caught_up()
+            self.caught_up.set()
+
+    async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
+        while not self.should_stop:
+            try:
+                await step()
+                break
+            except KafkaError as error:
+                log.warning("cannot read yet, trying again", topic=self._topic, error=repr(error))
+                await self.sleep(_RETRY_SECONDS)

@@ -1,0 +1,125 @@
+"""The model as the fold of the log: every worker learns every event, each exactly once.
+
+A replica is what the events of all partitions, folded in the order of each partition, have made of
+an empty engine, together with how far in each partition that is. The two are changed together and
+saved together, so whatever was killed and wherever it starts again, no event is skipped and none is
+learned twice. `docs/decisions/0005-replicas.md` tells why the log of events is the only one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.duplicates import Duplicates
+from models.interactions import Interactions, Kind
+from models.recommender import Recommender
+from models.saved import Arrays
+from schemas import Event, EventType
+from streams.erased import Erased
+from streams.intake import Taken
+from streams.settings import Settings
+
+_KIND = {event_type: Kind[event_type.name] for event_type in EventType}
+
+
+class Place(NamedTuple):
+    """How far a partition has been learned: the next offset, and when the record before it was
+    produced (ms), by which the same log is known again."""
+
+    offset: int
+    timestamp_ms: int
+
+
+class Learned(NamedTuple):
+    """What became of the events of a chunk: learned now, or left out and why."""
+
+    learned: int
+    before: int
+    duplicates: int
+    erased: int
+
+
+class Replica:
+    """The engine, and how far it has come. For the engine's thread alone (`streams.engine`).
+
+    applied  by partition of `events`, how far it has been learned
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.recommender = Recommender(settings.engine, seed=settings.seed)
+        self.applied: dict[int, Place] = {}
+        self.duplicates = Duplicates(settings.duplicate_window, settings.engine.max_users)
+        self.erased = Erased()
+
+    def learn(
+        self, partition: int, taken: Sequence[Taken[Event]], then: Place, *, practise: bool
+    ) -> Learned:
+        """Learn from a chunk of one partition, in order, leaving out what must not count.
+
+        taken     its events; those below `applied` have been learned before
+        then      the place after the chunk's last record, up to where `applied` moves
+        practise  whether the ranker practises on them: on those whose users this worker serves
+        """
+        begin = self.applied.get(partition, Place(0, 0))
+        after = [t for t in taken if t.record.offset >= begin.offset]
+        kept = [t for t in after if not self._is_erased(t)]
+        new = [t for t in kept if not self.duplicates.seen(t.message.user_id, t.message.event_id)]
+        try:
+            self.recommender.learn(_columns(new), practise=practise)
+        finally:
+            # What raised once would raise again: the caller sets it aside, and the log goes on.
+            self.applied[partition] = max(begin, then)
+        return Learned(
+            learned=len(new),
+            before=len(taken) - len(after),
+            duplicates=len(kept) - len(new),
+            erased=len(after) - len(kept),
+        )
+
+    def erase(self, user: str, at_ms: int) -> None:
+        """Forget a user, and learn none of their records up to `at_ms` from now on."""
+        self.erased.add(user, at_ms)
+        self.recommender.forget(user)
+        self.duplicates.forget(user)
+
+    def _is_erased(self, taken: Taken[Event]) -> bool:
+        return self.erased.covers(taken.message.user_id, taken.record.timestamp)
+
+    def arrays(self) -> Arrays:
+        """All of it as arrays by name; for the erased users, read `erasures` again."""
+        partitions = sorted(self.applied)
+        return {
+            "applied": np.array([(p, *self.applied[p]) for p in partitions], np.int64),
+            **self.duplicates.arrays(),
+            **self.recommender.arrays(),
+        }
+
+    def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Take up what `arrays` gave.
+
+        Raises:
+            models.saved.LayoutError: it is another version's.
+        """
+        self.recommender = Recommender.of_arrays(dict(arrays), self._settings.engine)
+        self.duplicates.load(arrays)
+        places = arrays["applied"].reshape(-1, 3).tolist()
+        self.applied = {partition: Place(*place) for partition, *place in places}
+
+
+def _columns(taken: Sequence[Taken[Event]]) -> Interactions:
+    events = [t.message for t in taken]
+    return Interactions(
+        users=[event.user_id for event in events],
+        items=[event.item_id for event in events],
+        kinds=np.array([_KIND[event.type] for event in events], np.int8),
+        values=np.array(
+            [math.nan if event.value is None else event.value for event in events], np.float32
+        ),
+        times=np.array([event.ts for event in events], np.float64) / 1000,
+    )

@@ -1,0 +1,229 @@
+"""Saving the model while it learns on, and taking up the newest save at the start."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+import structlog
+from mode import Service
+
+from models.saved import LayoutError
+from streams.engine import Engine
+from streams.erasures import Erasures
+from streams.metrics import Metrics
+from streams.replica import Replica
+from streams.settings import Settings
+from streams.snapshots import Snapshot, SnapshotError, SnapshotStore
+
+log = structlog.get_logger(__name__)
+
+_LOOK_SECONDS = 0.5
+_WRITE_SECONDS = 600.0
+_NICENESS = 10
+_FAULT_BYTES = 1000
+#: Clocks of machines differ: a snapshot not clearly newer than an erasure may hold the user.
+_CLOCKS_DIFFER_MS = 60_000
+
+
+class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
+    """Saves every `snapshot_seconds`, soon after an erasure, and at the end.
+
+    A child process that the engine's thread forks writes the file: it sees the memory as it was at
+    that moment, while the parent learns on and the system copies the pages that change. So learning
+    pauses for the fork alone (milliseconds, where copying a model of a gigabyte takes a second),
+    and a second copy of the model is never held whole. Redis saves the same way.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: SnapshotStore,
+        engine: Engine,
+        erasures: Erasures,
+        metrics: Metrics,
+    ) -> None:
+        super().__init__()
+        self._store, self._engine = store, engine
+        self._erasures, self._metrics = erasures, metrics
+        self._every_s = settings.snapshot_seconds
+        #: Events that the newest snapshot of ours has learned.
+        self._saved_events = 0
+        self._saved_at = time.monotonic()
+        #: The newest erasure (ms since epoch) that no snapshot left in the store is older than.
+        self._erased_ms = 0
+
+    async def on_start(self) -> None:
+        """Take up the newest snapshot that can be read.
+
+        Raises:
+            SystemExit: snapshots could not be written later; says what to do.
+        """
+        try:
+            await asyncio.to_thread(self._try_to_write)
+        except OSError as error:
+            raise SystemExit(
+                f"cannot save the model in {self._store.root} ({error}); make it writable, name "
+                "another place with FRESHET_SNAPSHOTS, or set that to `off`"
+            ) from None
+        await self._engine.run(self._restore)
+
+    async def on_stop(self) -> None:
+        with contextlib.suppress(SnapshotError):
+            await self._save_if_new()
+
+    def _try_to_write(self) -> None:
+        file = self._store.new_file()
+        file.write_bytes(b"")
+        file.unlink()
+
+    def _restore(self, replica: Replica) -> None:
+        began = time.monotonic()
+        for snapshot, arrays in self._store.readable():
+            try:
+                replica.load(arrays)
+            except (LayoutError, KeyError, ValueError) as error:
+                log.error(
+                    "a snapshot is of another version of the engine, trying the one before",
+                    path=snapshot.path,
+                    error=str(error),
+                )
+                continue
+            self._saved_events = replica.recommender.events
+            self._metrics.snapshot_time.set(snapshot.created_ms / 1000)
+            log.info(
+                "snapshot loaded",
+                path=snapshot.path,
+                events=replica.recommender.events,
+                seconds=round(time.monotonic() - began, 2),
+            )
+            return
+        log.info("no snapshot to start from: learning all that is on the log", at=self._store.root)
+
+    @Service.task
+    async def _keep_saving(self) -> None:
+        while not self.should_stop:
+            await self.sleep(_LOOK_SECONDS)
+            due = time.monotonic() - self._saved_at >= self._every_s
+            erased = self._erasures.newest_ms > self._erased_ms
+            if due or erased:
+                try:
+                    await self._save_if_new(even_if_not=erased)
+                except SnapshotError as error:
+                    log.error("the model could not be saved", error=str(error))
+                    await self.sleep(min(self._every_s, 10.0))
+
+    async def _save_if_new(self, *, even_if_not: bool = False) -> None:
+        events = await self._engine.run(lambda replica: replica.recommender.events)
+        if events == self._saved_events and not even_if_not:
+            self._saved_at = time.monotonic()
+            return
+        erased_ms = self._erasures.newest_ms
+        try:
+            snapshot, size = await self._save()
+        except (OSError, SnapshotError) as error:
+            self._metrics.snapshots.labels("failed").inc()
+            raise SnapshotError(
+                f"{error}; make room in {self._store.root} or name another place with "
+                "FRESHET_SNAPSHOTS. Until then the one before is kept, and a start takes longer."
+            ) from error
+        self._saved_events, self._saved_at = events, time.monotonic()
+        self._metrics.snapshots.labels("written").inc()
+        self._metrics.snapshot_time.set(snapshot.created_ms / 1000)
+        self._metrics.snapshot_bytes.set(size)
+        if erased_ms > self._erased_ms:
+            await asyncio.to_thread(self._remove_the_erased, snapshot, erased_ms)
+            self._erased_ms = erased_ms
+
+    def _remove_the_erased(self, ours: Snapshot, erased_ms: int) -> None:
+        """Snapshots from before an erasure hold the user's history."""
+        old = [
+            s for s in self._store.newest_first() if s.created_ms < erased_ms + _CLOCKS_DIFFER_MS
+        ]
+        self._store.remove([snapshot for snapshot in old if snapshot != ours])
+
+    async def _save(self) -> tuple[Snapshot, int]:
+        file = self._store.new_file()
+        created_ms = int(time.time() * 1000)
+        began = time.monotonic()
+
+        def fork(replica: Replica) -> _Child:
+            with self._metrics.snapshot_pause.time():
+                return _fork(lambda: self._store.write(file, replica.arrays()))
+
+        try:
+            child = await self._engine.run(fork)
+            await asyncio.to_thread(child.wait, _WRITE_SECONDS)
+            size = file.stat().st_size
+            snapshot = await asyncio.to_thread(self._store.publish, file, created_ms)
+        finally:
+            Path(file).unlink(missing_ok=True)
+        log.info(
+            "model saved",
+            path=snapshot.path,
+            bytes=size,
+            seconds=round(time.monotonic() - began, 2),
+        )
+        return snapshot, size
+
+
+class _Child(NamedTuple):
+    """A forked process: its number, and the end of a pipe that tells what went wrong in it."""
+
+    pid: int
+    faults: int
+
+    def wait(self, patience_s: float) -> None:
+        """Until it is done.
+
+        Raises:
+            SnapshotError: it failed, or was not done in time.
+        """
+        give_up = time.monotonic() + patience_s
+        try:
+            while not (ended := os.waitpid(self.pid, os.WNOHANG))[0]:
+                if time.monotonic() > give_up:
+                    os.kill(self.pid, signal.SIGKILL)
+                    os.waitpid(self.pid, 0)
+                    raise SnapshotError(f"writing took more than {patience_s:g} s")
+                time.sleep(0.01)
+            if ended[1] != 0:
+                fault = os.read(self.faults, _FAULT_BYTES).decode(errors="replace")
+                raise SnapshotError(fault or f"writing ended with status {ended[1]}")
+        finally:
+            os.close(self.faults)
+
+
+def _fork(work: Callable[[], None]) -> _Child:
+    """Do `work` in a copy of this process that has this thread alone."""
+    faults, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _in_the_child(work, tell)
+    os.close(tell)
+    return _Child(pid, faults)
+
+
+def _in_the_child(work: Callable[[], None], tell: int) -> NoReturn:
+    """Nothing here may wait for what another thread of the parent held at the fork: no logging,
+    no event loop, no ordinary exit."""
+    status = 1
+    try:
+        gc.disable()  # a collection would touch, and so copy, every page
+        os.nice(_NICENESS)
+        # The parent's sockets must be free once the parent is gone.
+        os.closerange(3, tell)
+        os.closerange(tell + 1, os.sysconf("SC_OPEN_MAX"))
+        work()
+        status = 0
+    except BaseException as error:
+        os.write(tell, str(error).encode()[:_FAULT_BYTES])
+    finally:
+        os._exit(status)

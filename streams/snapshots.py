@@ -1,0 +1,146 @@
+"""Where the model is saved: a folder or an object store of checksummed files, newest first."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import structlog
+from fsspec.implementations.local import LocalFileSystem
+from numpy.typing import NDArray
+
+from models.saved import Arrays
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_SUFFIX = ".freshet"
+_META = "meta"
+#: Files of a write that was cut short are removed after this long.
+_ABANDONED_SECONDS = 3600
+
+
+class SnapshotError(RuntimeError):
+    """A snapshot cannot be written or read; the text says which and why."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Snapshot:
+    """One file of the store. created_ms: when what it holds was current, ms since epoch."""
+
+    created_ms: int
+    path: str
+
+
+class SnapshotStore:
+    """The snapshots of one installation.
+
+    A snapshot is a NumPy archive (`.npz`, a ZIP file: every array has a CRC-32) of the replica's
+    arrays, with a `meta` array of JSON beside them: the topic it was learned from. It appears under
+    its name whole or not at all.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        where = settings.snapshots or str(settings.data_dir / "snapshots" / settings.app_id)
+        try:
+            self._files, self.root = fsspec.core.url_to_fs(where)
+        except (ImportError, ValueError) as error:
+            raise SnapshotError(f"cannot save the model at {where}: {error}") from None
+        self._topic = settings.topic("events")
+        self._kept = settings.snapshots_kept
+
+    def newest_first(self) -> list[Snapshot]:
+        """What is there."""
+        self._files.invalidate_cache()
+        try:
+            names = self._files.ls(self.root, detail=False)
+        except FileNotFoundError:
+            return []
+        found = []
+        for path in names:
+            stem = path.rsplit("/", 1)[-1]
+            if stem.endswith(_SUFFIX) and stem.split("-")[0].isdigit():
+                found.append(Snapshot(int(stem.split("-")[0]), path))
+        return sorted(found, reverse=True)
+
+    def read(self, snapshot: Snapshot) -> Arrays:
+        """All arrays of one snapshot, verified against their checksums.
+
+        Raises:
+            SnapshotError: it is damaged, or of another topic.
+        """
+        try:
+            with self._files.open(snapshot.path, "rb") as file, np.load(file) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+            meta = json.loads(arrays.pop(_META).tobytes())
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise SnapshotError(f"{snapshot.path} is damaged: {error}") from error
+        if meta["topic"] != self._topic:
+            raise SnapshotError(
+                f"{snapshot.path} was learned from the topic {meta['topic']}, not {self._topic}; "
+                "give each installation a folder of its own with FRESHET_SNAPSHOTS"
+            )
+        return arrays
+
+    def new_file(self) -> Path:
+        """Where to write the next one: beside the others if that is a local folder, as moving it
+        there must not copy it."""
+        if isinstance(self._files, LocalFileSystem):
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            return Path(self.root) / f".part-{secrets.token_hex(8)}"
+        handle, name = tempfile.mkstemp(prefix="freshet-")
+        os.close(handle)
+        return Path(name)
+
+    def write(self, file: Path, arrays: Arrays) -> None:
+        """Write these arrays; whole and on the disk on return."""
+        meta: NDArray[Any] = np.frombuffer(json.dumps({"topic": self._topic}).encode(), np.uint8)
+        everything: dict[str, Any] = arrays | {_META: meta}
+        with file.open("wb") as out:
+            np.savez(out, **everything)
+            out.flush()
+            os.fsync(out.fileno())
+
+    def publish(self, file: Path, created_ms: int) -> Snapshot:
+        """Give a written file its name, and let the oldest go."""
+        path = f"{self.root}/{created_ms:013d}-{secrets.token_hex(4)}{_SUFFIX}"
+        if isinstance(self._files, LocalFileSystem):
+            file.replace(path)
+        else:
+            self._files.put_file(str(file), path)
+            file.unlink()
+        self.remove(self.newest_first()[self._kept :])
+        self._tidy()
+        return Snapshot(created_ms, path)
+
+    def remove(self, snapshots: list[Snapshot]) -> None:
+        """Delete these; one that is gone already is no fault."""
+        for snapshot in snapshots:
+            with suppress(FileNotFoundError):
+                self._files.rm_file(snapshot.path)
+
+    def readable(self) -> Iterator[tuple[Snapshot, Arrays]]:
+        """The newest snapshot that can be read, then the one before, and so on."""
+        for snapshot in self.newest_first():
+            try:
+                yield snapshot, self.read(snapshot)
+            except SnapshotError as error:
+                log.error("a snapshot cannot be used, trying the one before", error=str(error))
+
+    def _tidy(self) -> None:
+        if isinstance(self._files, LocalFileSystem):
+            for part in Path(self.root).glob(".part-*"):
+                with suppress(FileNotFoundError):
+                    if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
+                        part.unlink()
