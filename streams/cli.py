@@ -66,11 +66,20 @@ def main() -> None:
 
     from streams.ask import NoAnswer
     from streams.broker import BrokerError
+    from streams.forget import NotForgotten
+    from streams.snapshots import SnapshotError
     from streams.topics import TopicError
 
     try:
         app()
-    except (SettingsError, BrokerError, TopicError, NoAnswer) as fault:
+    except (
+        SettingsError,
+        BrokerError,
+        TopicError,
+        NoAnswer,
+        NotForgotten,
+        SnapshotError,
+    ) as fault:
         err.print(f"[red]freshet:[/red] {fault}", highlight=False)
     except KafkaConnectionError as fault:
         err.print(
@@ -238,6 +247,25 @@ def recommend(
         out.file.write(encode(answer.recommendation).decode() + "\n")
     else:
         show(answer, out)
+
+
+@app.command()
+def forget(
+    user: Annotated[str, typer.Argument(help="The user_id.")],
+    timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0.1)] = 10,
+    servers: Servers = None,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """Have a user forgotten: history, vectors, published list, and the snapshots that hold them."""
+    from streams.forget import forget as run_forget
+
+    settings = _settings(config, assign, servers)
+    asyncio.run(run_forget(settings, user, timeout_seconds=timeout))
+    out.print(
+        f"{user} is forgotten, and older snapshots are being replaced. What they did still stands "
+        f"on {settings.topic('events')}, unread, until its retention removes it."
+    )
 
 
 @app.command()

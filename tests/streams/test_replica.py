@@ -1,0 +1,101 @@
+"""The fold of the log: every offset once, whoever brings it, in whatever pieces."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from aiokafka import ConsumerRecord
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from schemas import decode_event
+from streams.intake import Taken, readable
+from streams.replica import Place, Replica
+from streams.settings import Settings
+
+NOW_MS = 1_700_000_000_000
+
+
+def log(count: int, partition: int = 0, *, user: str | None = None) -> list[ConsumerRecord]:
+    values = [
+        {"user_id": user or f"u{n % 7}", "item_id": f"i{n * n % 11}", "type": "click"}
+        | ({"event_id": f"e{n}"} if n % 3 == 0 else {})
+        for n in range(count)
+    ]
+    return [
+        ConsumerRecord(
+            topic="events",
+            partition=partition,
+            offset=n,
+            timestamp=NOW_MS + n,
+            timestamp_type=0,
+            key=value["user_id"].encode(),
+            value=json.dumps(value).encode(),
+            checksum=None,
+            serialized_key_size=0,
+            serialized_value_size=0,
+            headers=(),
+        )
+        for n, value in enumerate(values)
+    ]
+
+
+def learn(replica: Replica, records: Sequence[ConsumerRecord], *, practise: bool = False) -> int:
+    taken: list[Taken] = readable(records, decode_event, NOW_MS)
+    then = Place(records[-1].offset + 1, records[-1].timestamp)
+    return replica.learn(records[0].partition, taken, then, practise=practise).learned
+
+
+def same(one: Replica, other: Replica) -> bool:
+    ours, theirs = one.arrays(), other.arrays()
+    return ours.keys() == theirs.keys() and all(
+        np.array_equal(array, theirs[name]) for name, array in ours.items()
+    )
+
+
+@hypothesis(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 119), st.integers(1, 60)), max_size=8))
+def test_pieces_that_overlap_come_twice_or_come_late_change_nothing(
+    pieces: list[tuple[int, int]],
+) -> None:
+    records = log(120)
+    once = Replica(Settings())
+    learn(once, records)
+    patched, reached = Replica(Settings()), 0
+    for begin, size in pieces:
+        begin = min(begin, reached)  # a gap waits until what is before it has come
+        piece = records[begin : begin + size]
+        learn(patched, piece)
+        reached = max(reached, begin + len(piece))
+    learn(patched, records[: reached + 1])
+    learn(patched, records)
+    assert same(once, patched)
+
+
+def test_from_a_save_and_the_rest_is_the_same_as_from_the_beginning() -> None:
+    records = log(300)
+    whole, part = Replica(Settings()), Replica(Settings())
+    learn(whole, records)
+    learn(part, records[:170])
+    resumed = Replica(Settings())
+    resumed.load({name: array.copy() for name, array in part.arrays().items()})
+    learn(resumed, records)
+    assert same(whole, resumed)
+
+
+def test_partitions_are_counted_apart() -> None:
+    replica = Replica(Settings())
+    assert learn(replica, log(30, 0, user="a")) == 30
+    assert learn(replica, log(20, 1, user="b")) == 20
+    assert {p: place.offset for p, place in replica.applied.items()} == {0: 30, 1: 20}
+
+
+def test_what_an_erased_user_did_before_is_not_learned_again_and_what_follows_is() -> None:
+    records = log(40, user="ann")
+    replica = Replica(Settings())
+    learn(replica, records[:10])
+    replica.erase("ann", NOW_MS + 19)
+    assert b"ann" not in b"".join(array.tobytes() for array in replica.arrays().values())
+    assert learn(replica, records[10:20]) == 0
+    assert learn(replica, records[20:]) == 20

@@ -1,0 +1,74 @@
+"""Snapshots: whole or absent, verified when read, and no more of them than wanted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streams.settings import Settings
+from streams.snapshots import SnapshotError, SnapshotStore
+
+ARRAYS = {"a": np.arange(1000), "state.b.c": np.ones((3, 4), np.float32)}
+
+
+def store(folder: Path | str, **more: object) -> SnapshotStore:
+    return SnapshotStore(Settings(snapshots=str(folder), **more))  # type: ignore[arg-type]
+
+
+def save(into: SnapshotStore, created_ms: int) -> str:
+    file = into.new_file()
+    into.write(file, ARRAYS)
+    return into.publish(file, created_ms).path
+
+
+@pytest.mark.parametrize("place", ["{}/snapshots", "memory://{}/snapshots"])
+def test_what_is_written_is_read_and_the_newest_are_kept(tmp_path: Path, place: str) -> None:
+    snapshots = store(place.format(tmp_path), snapshots_kept=2)
+    assert snapshots.newest_first() == []
+    for created_ms in (5, 3, 9, 7):
+        save(snapshots, created_ms)
+    assert [snapshot.created_ms for snapshot in snapshots.newest_first()] == [9, 7]
+    _, arrays = next(snapshots.readable())
+    assert arrays.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(arrays[name], array)
+
+
+@pytest.mark.parametrize("damage", ["a flipped bit", "cut short", "empty", "something else"])
+def test_a_damaged_one_is_told_from_a_sound_one(tmp_path: Path, damage: str) -> None:
+    snapshots = store(tmp_path)
+    save(snapshots, 1)
+    newest = Path(save(snapshots, 2))
+    content = bytearray(newest.read_bytes())
+    if damage == "a flipped bit":
+        content[len(content) // 3] ^= 1
+    newest.write_bytes(
+        {"cut short": bytes(content[:-200]), "empty": b"", "something else": b"{}" * 500}.get(
+            damage, bytes(content)
+        )
+    )
+    with pytest.raises(SnapshotError, match="damaged"):
+        snapshots.read(snapshots.newest_first()[0])
+    assert [snapshot.created_ms for snapshot, _ in snapshots.readable()] == [1]
+
+
+def test_a_snapshot_of_another_topic_is_not_taken_for_ours(tmp_path: Path) -> None:
+    save(store(tmp_path, topic_prefix="other-"), 1)
+    snapshots = store(tmp_path)
+    with pytest.raises(SnapshotError, match="FRESHET_SNAPSHOTS"):
+        snapshots.read(snapshots.newest_first()[0])
+
+
+def test_files_that_are_no_snapshots_are_let_be(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "not-a-number.freshet").write_text("mine too")
+    snapshots = store(tmp_path, snapshots_kept=1)
+    save(snapshots, 1)
+    save(snapshots, 2)
+    assert [snapshot.created_ms for snapshot in snapshots.newest_first()] == [2]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_place_that_fsspec_cannot_reach_is_named() -> None:
+    with pytest.raises(SnapshotError, match="nowhere://"):
+        store("nowhere://bucket")
