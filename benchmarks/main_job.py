@@ -51,6 +51,7 @@ class Worker:
             "FRESHET_TOPIC_PREFIX": settings.topic_prefix,
             "FRESHET_APP_ID": f"{settings.topic_prefix}bench",
             "FRESHET_HTTP_PORT": str(port),
+            "FRESHET_SNAPSHOTS": str(folder / f"{settings.topic_prefix}snapshots"),
         }
         self.log = folder / f"{settings.topic_prefix}worker.log"
         with self.log.open("wb") as sink:

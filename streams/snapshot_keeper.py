@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 import structlog
 from mode import Service
@@ -154,12 +154,12 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
         created_ms = int(time.time() * 1000)
         began = time.monotonic()
 
-        def fork(replica: Replica) -> _Child:
+        def begin(replica: Replica) -> Child:
             with self._metrics.snapshot_pause.time():
-                return _fork(lambda: self._store.write(file, replica.arrays()))
+                return fork(lambda: self._store.write(file, replica.arrays()))
 
         try:
-            child = await self._engine.run(fork)
+            child = await self._engine.run(begin)
             await asyncio.to_thread(child.wait, _WRITE_SECONDS)
             size = file.stat().st_size
             snapshot = await asyncio.to_thread(self._store.publish, file, created_ms)
@@ -174,41 +174,49 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
         return snapshot, size
 
 
-class _Child(NamedTuple):
-    """A forked process: its number, and the end of a pipe that tells what went wrong in it."""
+class Child:
+    """A forked process. pid: its number. faults: the end of a pipe that tells what went wrong."""
 
-    pid: int
-    faults: int
+    def __init__(self, pid: int, faults: int) -> None:
+        self._pid, self._faults = pid, faults
+        self._status: int | None = None
+
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        if self._status is None:
+            ended, status = os.waitpid(self._pid, os.WNOHANG)
+            self._status = status if ended else None
+        return self._status is not None
 
     def wait(self, patience_s: float) -> None:
-        """Until it is done.
+        """Until it has ended.
 
         Raises:
-            SnapshotError: it failed, or was not done in time.
+            SnapshotError: it failed, or had not ended in time.
         """
         give_up = time.monotonic() + patience_s
         try:
-            while not (ended := os.waitpid(self.pid, os.WNOHANG))[0]:
+            while not self.is_done():
                 if time.monotonic() > give_up:
-                    os.kill(self.pid, signal.SIGKILL)
-                    os.waitpid(self.pid, 0)
+                    os.kill(self._pid, signal.SIGKILL)
+                    os.waitpid(self._pid, 0)
                     raise SnapshotError(f"writing took more than {patience_s:g} s")
                 time.sleep(0.01)
-            if ended[1] != 0:
-                fault = os.read(self.faults, _FAULT_BYTES).decode(errors="replace")
-                raise SnapshotError(fault or f"writing ended with status {ended[1]}")
+            if self._status != 0:
+                fault = os.read(self._faults, _FAULT_BYTES).decode(errors="replace")
+                raise SnapshotError(fault or f"writing ended with status {self._status}")
         finally:
-            os.close(self.faults)
+            os.close(self._faults)
 
 
-def _fork(work: Callable[[], None]) -> _Child:
-    """Do `work` in a copy of this process that has this thread alone."""
+def fork(work: Callable[[], None]) -> Child:
+    """Do `work` in a copy of this process that has this thread alone; this one goes on."""
     faults, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
         _in_the_child(work, tell)
     os.close(tell)
-    return _Child(pid, faults)
+    return Child(pid, faults)
 
 
 def _in_the_child(work: Callable[[], None], tell: int) -> NoReturn:
