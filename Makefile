@@ -4,10 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 
-.PHONY: demo test lint types setup clean help
+.PHONY: demo test lint types setup crash-loop clean help
 
 help:            ## what can be made
-	@grep -E '^[a-z]+: *.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+: *.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 demo: setup      ## an embedded Kafka, a worker and a simulated shop in one terminal (ARGS="--seconds 60")
 	$(BIN)/freshet demo $(ARGS)
@@ -33,6 +33,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@echo "Installing Freshet and what it needs into $(VENV) (once, about a minute) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+
+crash-loop: setup  ## 50 faults at random while events flow (about 8 minutes; CRASH_LOOP_SEED=N again)
+	CRASH_LOOP_FAULTS=50 $(BIN)/pytest -s tests/streams/test_crash_loop.py
 
 clean:           ## remove the environment and everything built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

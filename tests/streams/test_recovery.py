@@ -10,16 +10,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from kafka import Kafka
+from replicas import counts, saved
 from workers import Worker
-
-from streams.replica import Replica
-from streams.settings import Settings
-from streams.snapshots import SnapshotStore
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
@@ -41,27 +37,6 @@ def clicks(first: int, count: int) -> list[tuple[str, bytes]]:
 
 def taken(records: Sequence[tuple[str, bytes]]) -> Counter[str]:
     return Counter(json.loads(value)["item_id"] for _, value in records)
-
-
-def saved(folder: Path, worker: Worker) -> Replica:
-    """What the newest snapshot of a worker holds."""
-    settings = Settings(
-        snapshots=str(folder), topic_prefix=worker.topic_prefix, app_id=f"{worker.topic_prefix}app"
-    )
-    _, arrays = next(SnapshotStore(settings).readable())
-    replica = Replica(settings)
-    replica.load(arrays)
-    return replica
-
-
-def counts(replica: Replica) -> Counter[str]:
-    """How often each item was taken."""
-    recommender = replica.recommender
-    numbers = recommender.arrays()["state.covisitation.taken"]
-    known = np.flatnonzero(numbers).astype(np.int32)
-    return Counter(
-        dict(zip(recommender.item_ids(known), numbers[known].astype(int).tolist(), strict=True))
-    )
 
 
 def until_all_is_published(kafka: Kafka, worker: Worker, timeout_s: float = 60) -> None:
