@@ -102,13 +102,13 @@ class Recommender:
         """The engine's format and the number of events learned, as in `1-141695`."""
         return f"{FORMAT}-{self.events}"
 
-    def learn(self, chunk: Interactions, *, practise: bool = True) -> None:
+    def learn(self, chunk: Interactions, *, practise: float = 1.0) -> None:
         """Learn every event of a chunk, in order.
 
-        practise: whether the ranker practises on them too (`EngineSettings.practice`); without,
-        only the sources learn, which costs a small part of the time.
+        practise: the share of its practice (`EngineSettings.practice`) that the ranker has on them;
+        with 0 only the sources learn, which costs a small part of the time.
         """
-        rules = self._rules if practise else self._rules._replace(practice=0.0)
+        rules = self._rules._replace(practice=self._rules.practice * practise)
         self._learn(chunk, engine.LEARN, engine.no_answers(), rules)
 
     def rank_and_learn(self, chunk: Interactions, *, top: int = 10) -> PrequentialChunk:

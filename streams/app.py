@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
-from aiokafka import ConsumerRecord
 from mode import Service
 
 from streams.agents.erasures import ErasurePath
@@ -23,6 +22,7 @@ from streams.kafka import broker_credentials
 from streams.metrics import Metrics
 from streams.publisher import Publisher
 from streams.replica import Replica
+from streams.serving import Serving
 from streams.settings import Settings
 from streams.snapshot_keeper import SnapshotKeeper
 from streams.snapshots import SnapshotStore
@@ -69,7 +69,9 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     health = HealthServer(
         metrics, settings.http_host, settings.http_port, live=watch.live, ready=watch.ready
     )
-    event_path = EventPath(settings, intake, engine, event_log, replica.erased, publisher, metrics)
+    serving = Serving(settings, engine, replica.erased, publisher, metrics)
+    app.before_drain = serving.finish
+    event_path = EventPath(settings, intake, engine, event_log, serving, publisher, metrics)
     item_path = ItemPath(settings, intake, publisher)
     request_path = RequestPath(settings, intake, engine, replica.erased, publisher, metrics)
     erasure_path = ErasurePath(settings, intake, engine, publisher)
@@ -79,26 +81,30 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     _attach(app, settings.topic("erasures"), erasure_path.process, watch)
     # The snapshot before what is learned on top of it, and who is not to be learned from before
     # what is learned; the group is joined by a worker that knows all there is to know.
-    return Parts(app, engine, [health, publisher, watch, *keeper, *followers.values()])
+    return Parts(app, engine, [health, publisher, watch, *keeper, *followers.values(), serving])
 
 
 #: Chunks of a topic worked on at once: while one is being learned from, the one before is
 #: published and the one after decoded. Learning itself stays one after another, in order.
 _CHUNKS_IN_FLIGHT = 3
 
-Process = Callable[[Sequence[ConsumerRecord]], Awaitable[None]]
+#: Takes a chunk; what it returns, if anything, is resolved when the chunk may be acknowledged.
+Process = Callable[[Chunk], Awaitable[asyncio.Future[None] | None]]
 
 
 def _attach(app: ChunkApp, topic: str, process: Process, watch: Watch) -> None:
-    """Make `process` the agent of `topic`: a chunk is acknowledged when it returns."""
+    """Make `process` the agent of `topic`."""
 
     async def agent(chunks: AsyncIterator[Chunk]) -> None:
         places = asyncio.Semaphore(_CHUNKS_IN_FLIGHT)
 
         async def handle(chunk: Chunk) -> None:
             with watch.working_on(chunk):
-                await process(chunk.records)
-            chunk.ack()
+                later = await process(chunk)
+            if later is None:
+                chunk.ack()
+            else:
+                later.add_done_callback(lambda _: chunk.ack())
             places.release()
 
         # A chunk that cannot be finished ends the agent, and with it the process: only a new

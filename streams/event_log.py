@@ -108,7 +108,7 @@ class EventLog:
 
         def work(replica: Replica) -> int:
             with self._metrics.timed("follow"):
-                learned = replica.learn(partition, taken, then, practise=practise)
+                learned = replica.learn(partition, taken, then, practise=float(practise))
             self._metrics.duplicates.inc(learned.duplicates)
             return replica.recommender.events
 

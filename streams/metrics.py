@@ -124,6 +124,14 @@ class Metrics:
         self.duplicates = Counter(
             "freshet_duplicates", "Events left out as their event_id was seen before.", registry=r
         )
+        self.waiting = Gauge(
+            "freshet_waiting_users", "Users whose new list is still to be made.", registry=r
+        )
+        self.coalesced = Counter(
+            "freshet_coalesced_events",
+            "Events whose user was waiting for a list already: one list answers them all.",
+            registry=r,
+        )
         self.erasures = Counter("freshet_erasures", "Users forgotten on request.", registry=r)
         self.snapshots = Counter(
             "freshet_snapshots", "Snapshots of the model, by outcome.", ["outcome"], registry=r

@@ -58,13 +58,14 @@ class Replica:
         self.erased = Erased()
 
     def learn(
-        self, partition: int, taken: Sequence[Taken[Event]], then: Place, *, practise: bool
+        self, partition: int, taken: Sequence[Taken[Event]], then: Place, *, practise: float
     ) -> Learned:
         """Learn from a chunk of one partition, in order, leaving out what must not count.
 
         taken     its events; those below `applied` have been learned before
         then      the place after the chunk's last record, up to where `applied` moves
-        practise  whether the ranker practises on them: on those whose users this worker serves
+        practise  the share of its practice that the ranker has on them: on those whose users this
+                  worker serves
         """
         begin = self.applied.get(partition, Place(0, 0))
         after = [t for t in taken if t.record.offset >= begin.offset]

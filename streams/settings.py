@@ -114,6 +114,13 @@ class Settings(BaseSettings):
     chunk_records: int = Field(
         500, ge=1, le=10_000, description="The most records learned from and answered at once."
     )
+    overload_seconds: float = Field(
+        2.0,
+        ge=0,
+        description="While more events wait than can be served, each user gets a new list at most "
+        "this often, for their newest event; learning goes on, with a quarter of the ranker's "
+        "practice.",
+    )
     http_host: str = Field(
         "0.0.0.0", description="Where `/metrics`, `/livez` and `/readyz` are served."
     )

@@ -23,7 +23,7 @@ exception, which ends the process instead (see `ChunkApp`).
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -134,18 +134,15 @@ class ChunkApp(faust.App):  # type: ignore[misc]
         super().__init__(app_id, **{**self.DEFAULTS, **options})
         self.chunk_topics: set[str] = set()
         self.drain_timeout_s = drain_timeout_s
+        #: Called before a rebalance or a stop waits for the chunks being worked on, with no chunk
+        #: delivered any more. Here, work gathered over several chunks is to be finished at once, so
+        #: that they are acknowledged now and not when its time would have come.
+        self.before_drain: Callable[[], Awaitable[None]] = _nothing
 
     def chunk_topic(self, name: str, **options: Any) -> Any:
         """A channel for `@app.agent(...)`, whose stream yields a `Chunk` at a time."""
         self.chunk_topics.add(name)
         return self.topic(name, schema=ChunkSchema(), **options)
-
-    async def before_drain(self) -> None:
-        """Called before a rebalance or a stop waits for the chunks being worked on; override it.
-
-        No chunk is delivered any more. Here, work gathered over several chunks is to be finished
-        at once, so that they are acknowledged now and not when its time would have come.
-        """
 
     def _new_transport(self) -> "ChunkTransport":
         return ChunkTransport(self.conf.broker_consumer, self)
@@ -157,6 +154,10 @@ class ChunkApp(faust.App):  # type: ignore[misc]
 
     def _create_directories(self) -> None:
         """Faust's tables would need some; there are none."""
+
+
+async def _nothing() -> None:
+    """There is nothing to finish."""
 
 
 class ChunkTransport(driver.Transport):  # type: ignore[misc]

@@ -6,10 +6,8 @@ Every worker forgets the user by itself, through `streams.erasures`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import structlog
-from aiokafka import ConsumerRecord
 
 from schemas import decode_erasure
 from streams.engine import Engine
@@ -17,6 +15,7 @@ from streams.intake import Intake
 from streams.publisher import Outgoing, Publisher
 from streams.replica import Replica
 from streams.settings import Settings
+from streams.transport import Chunk
 
 log = structlog.get_logger(__name__)
 
@@ -30,9 +29,9 @@ class ErasurePath:
         self._settings, self._intake = settings, intake
         self._engine, self._publisher = engine, publisher
 
-    async def process(self, records: Sequence[ConsumerRecord]) -> None:
+    async def process(self, chunk: Chunk) -> None:
         """Take one chunk of one partition; on return its users' lists are gone."""
-        taken, dead = self._intake.take(records, decode_erasure, int(time.time() * 1000))
+        taken, dead = self._intake.take(chunk.records, decode_erasure, int(time.time() * 1000))
 
         def forget(replica: Replica) -> None:
             for record, erasure in taken:

@@ -6,15 +6,13 @@ What is sound reaches every worker's engine through `streams.catalogue`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-
-from aiokafka import ConsumerRecord
 
 from schemas import Rejected, RejectReason, decode_item
 from streams.catalogue import key_text
 from streams.intake import Intake
 from streams.publisher import Publisher
 from streams.settings import Settings
+from streams.transport import Chunk
 
 
 class ItemPath:
@@ -23,10 +21,10 @@ class ItemPath:
     def __init__(self, settings: Settings, intake: Intake, publisher: Publisher) -> None:
         self._settings, self._intake, self._publisher = settings, intake, publisher
 
-    async def process(self, records: Sequence[ConsumerRecord]) -> None:
+    async def process(self, chunk: Chunk) -> None:
         """Take one chunk of one partition; on return its dead letters are on the brokers."""
         now_ms = int(time.time() * 1000)
-        described = [record for record in records if record.value is not None]
+        described = [record for record in chunk.records if record.value is not None]
         _, dead = self._intake.take(described, decode_item, now_ms)
         nameless = Rejected(
             RejectReason.INVALID,
@@ -35,7 +33,7 @@ class ItemPath:
         )
         dead += [
             self._intake.reject(record, nameless, now_ms)
-            for record in records
+            for record in chunk.records
             if record.value is None and key_text(record) is None
         ]
         if dead:

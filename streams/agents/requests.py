@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import structlog
-from aiokafka import ConsumerRecord
 
 from models.ranking import Ranking
 from schemas import Cause, Rejected, RejectReason, Request, decode_request, encode
@@ -18,6 +16,7 @@ from streams.metrics import Metrics
 from streams.publisher import Outgoing, Publisher
 from streams.replica import Replica
 from streams.settings import Settings
+from streams.transport import Chunk
 
 log = structlog.get_logger(__name__)
 
@@ -37,10 +36,10 @@ class RequestPath:
         self._settings, self._intake, self._engine = settings, intake, engine
         self._erased, self._publisher, self._metrics = erased, publisher, metrics
 
-    async def process(self, records: Sequence[ConsumerRecord]) -> None:
+    async def process(self, chunk: Chunk) -> None:
         """Take one chunk of one partition; on return every answer is on the brokers."""
         now_ms = int(time.time() * 1000)
-        taken, dead = self._intake.take(records, decode_request, now_ms)
+        taken, dead = self._intake.take(chunk.records, decode_request, now_ms)
         answers: list[tuple[Taken[Request], Outgoing]] = []
         for asked in taken:
             try:
