@@ -71,7 +71,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     )
     serving = Serving(settings, engine, replica.erased, publisher, metrics)
     app.before_drain = serving.finish
-    event_path = EventPath(settings, intake, engine, event_log, serving, publisher, metrics)
+    event_path = EventPath(settings, intake, event_log, serving, publisher, metrics)
     item_path = ItemPath(settings, intake, publisher)
     request_path = RequestPath(settings, intake, engine, replica.erased, publisher, metrics)
     erasure_path = ErasurePath(settings, intake, engine, publisher)
@@ -84,9 +84,8 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     return Parts(app, engine, [health, publisher, watch, *keeper, *followers.values(), serving])
 
 
-#: Chunks of a topic worked on at once: while one is being learned from, the one before is
-#: published and the one after decoded. Learning itself stays one after another, in order.
-_CHUNKS_IN_FLIGHT = 3
+#: Chunks of a topic in hand at once: many small ones are learned in one turn of the engine.
+_CHUNKS_IN_FLIGHT = 64
 
 #: Takes a chunk; what it returns, if anything, is resolved when the chunk may be acknowledged.
 Process = Callable[[Chunk], Awaitable[asyncio.Future[None] | None]]

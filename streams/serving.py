@@ -1,10 +1,12 @@
-"""Making lists for users who acted, and publishing them: while there is time, at once."""
+"""Learning what arrives and making lists for those who acted: in turns, as fast as it goes."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import structlog
 from mode import Service
@@ -23,15 +25,45 @@ from streams.waiting import Place, Waiting
 
 log = structlog.get_logger(__name__)
 
-#: Users ranked at once: so few that the first need not wait for the last of a large chunk, and that
-#: learning gets its turn in between; so many that the steps around it cost little.
+#: Users ranked in a turn: so few that the first need not wait for the last of a large chunk, and
+#: that learning comes in between; so many that the steps around it cost little.
 _AT_ONCE = 64
 #: For how long after a chunk that was behind the worker counts as overloaded.
 _OVERLOADED_SECONDS = 1.0
 
 
+#: Learns a chunk; called in the engine's thread.
+Learn = Callable[[Replica], None]
+
+
+class _Lesson(NamedTuple):
+    """A chunk to learn, and who waits for that."""
+
+    learn: Learn
+    learned: asyncio.Future[None]
+
+    def tell(self, fault: Exception | None) -> None:
+        if self.learned.cancelled():
+            return
+        if fault is None:
+            self.learned.set_result(None)
+        else:
+            self.learned.set_exception(fault)
+
+
+class _Turn(NamedTuple):
+    """faults: what each lesson raised. lists: one for each user, none if ranking raised."""
+
+    faults: list[Exception | None]
+    lists: Sequence[Ranking]
+    version: str
+
+
 class Serving(Service):  # type: ignore[misc]  # mode is untyped
-    """Ranks and publishes for whoever waits.
+    """The turns of the engine: learn all that has arrived, rank for those who wait, and again.
+
+    While one turn is computed the next one gathers, so turns are short and frequent under little
+    load, and longer, with less work around them, under much. Lists are published meanwhile.
 
     Under more load than can be ranked for, learning goes on and lists become fewer: a user's newest
     event is the one that is answered, at most every `overload_seconds`. When the load falls,
@@ -49,44 +81,52 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
         super().__init__()
         self._settings, self._engine, self._erased = settings, engine, erased
         self._publisher, self._metrics = publisher, metrics
+        self._arrived: list[_Lesson] = []
         self._waiting = Waiting()
-        self._somebody_came = asyncio.Event()
+        self._something_came = asyncio.Event()
         self._overloaded_until = 0.0
 
-    def add(self, newest: Sequence[Taken[Event]], *, behind: bool) -> asyncio.Future[None]:
-        """Have a list made for the user of each of these events.
+    def add(
+        self, learn: Learn, newest: Sequence[Taken[Event]], *, behind: bool
+    ) -> tuple[asyncio.Future[None], asyncio.Future[None]]:
+        """Have a chunk learned, and then a list made for the user of each of these events.
 
-        behind: whether more events wait than can be served soon. Returns what is resolved when the
-        lists, or newer ones, are on the brokers.
+        behind: whether more events wait than can be served soon. Returns what is resolved when
+        `learn` is done (with what it raised, if so), and when the lists, or newer ones, are on the
+        brokers.
         """
         now = time.monotonic()
         if behind:
             self._overloaded_until = now + _OVERLOADED_SECONDS
-        done, replaced = self._waiting.add(newest, now)
+        lesson = _Lesson(learn, asyncio.get_running_loop().create_future())
+        self._arrived.append(lesson)
+        served, replaced = self._waiting.add(newest, now)
         self._metrics.coalesced.inc(replaced)
-        self._metrics.waiting.set(len(self._waiting))
-        self._somebody_came.set()
-        return done
+        self._something_came.set()
+        return lesson.learned, served
 
     async def finish(self) -> None:
         """Before partitions move, or the end: whoever waits is served without delay."""
         self._overloaded_until = 0.0
-        self._somebody_came.set()
+        self._something_came.set()
 
     @Service.task
-    async def _serve(self) -> None:
+    async def _take_turns(self) -> None:
         publishing: asyncio.Task[None] | None = None
         while not self.should_stop:
-            self._somebody_came.clear()
+            self._something_came.clear()
+            lessons, self._arrived = self._arrived, []
             places = self._waiting.take(_AT_ONCE, self._due())
-            if not places:
+            self._metrics.waiting.set(len(self._waiting))
+            if not lessons and not places:
                 await self._until_somebody_is_due()
                 continue
-            self._metrics.waiting.set(len(self._waiting))
-            lists, version = await self._rank(places)
-            if publishing is not None:  # one after another, and while the next are ranked
+            turn = await self._engine.run(partial(self._turn, lessons=lessons, places=places))
+            for lesson, fault in zip(lessons, turn.faults, strict=True):
+                lesson.tell(fault)
+            if publishing is not None:  # one after another, and while the next turn is computed
                 await publishing
-            publishing = asyncio.create_task(self._publish(places, lists, version))
+            publishing = asyncio.create_task(self._publish(places, turn))
 
     def _due(self) -> float:
         """Since when one must have waited to be served now."""
@@ -96,41 +136,43 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
     async def _until_somebody_is_due(self) -> None:
         oldest = self._waiting.oldest()
         if oldest is None:
-            await self._somebody_came.wait()
+            await self._something_came.wait()
             return
         delay = min(oldest - self._due(), self._overloaded_until - time.monotonic())
         try:
-            await asyncio.wait_for(self._somebody_came.wait(), max(0.001, delay))
+            await asyncio.wait_for(self._something_came.wait(), max(0.001, delay))
         except TimeoutError:
             pass
 
-    async def _rank(self, places: Sequence[Place]) -> tuple[Sequence[Ranking], str]:
+    def _turn(self, replica: Replica, lessons: Sequence[_Lesson], places: Sequence[Place]) -> _Turn:
+        """In the engine's thread."""
+        faults: list[Exception | None] = []
+        for lesson in lessons:
+            try:
+                lesson.learn(replica)
+                faults.append(None)
+            except Exception as fault:
+                faults.append(fault)
+        recommender = replica.recommender
         users = [place.because.message.user_id for place in places]
-        now = time.time()
-
-        def work(replica: Replica) -> tuple[Sequence[Ranking], str]:
-            recommender = replica.recommender
-            with self._metrics.timed("recommend"):
-                lists = recommender.recommend(users, now, self._settings.list_size)
-            self._metrics.score(recommender.scoreboard())
-            return lists, recommender.version
-
+        lists: Sequence[Ranking] = []
         try:
-            return await self._engine.run(work)
+            with self._metrics.timed("recommend"):
+                lists = recommender.recommend(users, time.time(), self._settings.list_size)
         except Exception:
             log.exception("ranking failed", users=len(users))
             self._metrics.failures.labels("recommend").inc()
-            return [], ""
+        self._metrics.model_events.set(recommender.events)
+        self._metrics.score(recommender.scoreboard())
+        return _Turn(faults, lists, recommender.version)
 
-    async def _publish(
-        self, places: Sequence[Place], lists: Sequence[Ranking], version: str
-    ) -> None:
+    async def _publish(self, places: Sequence[Place], turn: _Turn) -> None:
         served = []
         async with self._publisher.one_at_a_time:
-            for place, ranking in zip(places, lists, strict=False):
+            for place, ranking in zip(places, turn.lists, strict=False):
                 record, event = place.because
                 if not self._erased.covers(event.user_id, record.timestamp):
-                    served.append((place.because, _outgoing(ranking, place.because, version)))
+                    served.append((place.because, _outgoing(ranking, place.because, turn.version)))
             if served:
                 topic = self._settings.topic("recommendations")
                 with self._metrics.timed("publish"):

@@ -11,7 +11,6 @@ import structlog
 from aiokafka import ConsumerRecord
 
 from schemas import Event, EventType, Rejected, RejectReason, decode_event
-from streams.engine import Engine
 from streams.event_log import EventLog
 from streams.intake import Intake, Taken
 from streams.metrics import Metrics
@@ -39,16 +38,15 @@ class EventPath:
         self,
         settings: Settings,
         intake: Intake,
-        engine: Engine,
         event_log: EventLog,
         serving: Serving,
         publisher: Publisher,
         metrics: Metrics,
     ) -> None:
-        self._settings, self._intake, self._engine = settings, intake, engine
+        self._settings, self._intake = settings, intake
         self._event_log, self._serving = event_log, serving
         self._publisher, self._metrics = publisher, metrics
-        #: Chunks enter the engine's queue one after another, also where one waits for its turn.
+        #: Chunks are learned in the order they came, also where one waits for what is before it.
         self._in_turn = asyncio.Lock()
 
     async def process(self, chunk: Chunk) -> asyncio.Future[None]:
@@ -65,15 +63,17 @@ class EventPath:
 
         # 2. Learn from every event, in order. Far behind, the ranker practises less.
         behind = chunk.lag > _FAR_BEHIND * self._settings.chunk_records
+        # Whoever acted gets a new list, made after this chunk has been learned.
+        newest = {t.message.user_id: t for t in taken if t.message.type in _MOVES_THE_LIST}
         async with self._in_turn:
             await self._event_log.hand_over(chunk.partition, chunk.first_offset)
-            learning = self._engine.run(lambda replica: self._learn(replica, chunk, taken, behind))
-
-            # 3. Whoever acted gets a new list, made after this chunk has been learned.
-            newest = {t.message.user_id: t for t in taken if t.message.type in _MOVES_THE_LIST}
-            served = self._serving.add(list(newest.values()), behind=behind)
+            learned, served = self._serving.add(
+                lambda replica: self._learn(replica, chunk, taken, behind),
+                list(newest.values()),
+                behind=behind,
+            )
         try:
-            await learning
+            await learned
         except Exception as error:
             log.exception("learning failed", **_where(records))
             metrics.failures.labels("learn").inc()
@@ -93,7 +93,6 @@ class EventPath:
         with self._metrics.timed("learn"):
             learned = replica.learn(chunk.partition, taken, then, practise=practise)
         self._metrics.duplicates.inc(learned.duplicates)
-        self._metrics.model_events.set(replica.recommender.events)
 
     def _count(self, taken: Sequence[Taken[Event]]) -> None:
         counts: dict[EventType, int] = {}
