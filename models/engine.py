@@ -6,8 +6,9 @@ Everything here runs as machine code over arrays. The path of one event:
     2. measure  where does the item stand that was really taken?
     3. tell     one step of the ranker towards it
     4. learn    every source learns the event
+    5. remember it enters the user's history
 
-1 to 3 happen on a share of the events when serving, on all when evaluating; 4 always.
+1 to 3 happen on a share of the events when serving, on all when evaluating; 4 and 5 always.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from models.evidence import (
     ABSOLUTE,
     BLANK,
     ESTEEM,
+    FAMILIES,
     FLOOR,
     FOLLOWING,
     LINKED,
@@ -67,6 +69,12 @@ every decayed count; unless the next is ahead as well."""
 
 SLOTS_PER_EVENT = 2
 
+SHARES_EVERY = 50
+"""Events between those on which an evaluation asks what each family of sources gave."""
+
+UNKNOWN = F(1e9)
+"""The rank of an item that the sources have never met, where that counts as a miss."""
+
 
 class State(NamedTuple):
     """All that is learned, and the board to work on."""
@@ -91,7 +99,8 @@ class Answers(NamedTuple):
     ranks: float32 [rows, 1 + strategies], where the item taken stood by Freshet and by each
     strategy, NaN where not scored. items: int32 [rows, n], the list, -1 beyond its end; scores:
     float32 [rows, n]. source: int8, share: float32 [rows, n]; causes: int32, cause_shares: float32
-    [rows, n, reasons.NAMED] (`reasons.explain`).
+    [rows, n, reasons.NAMED] (`reasons.explain`). shares: float32 [rows, families], what each
+    family of sources gave to the list (`reasons.shares`), NaN on all but one event in SHARES_EVERY.
     """
 
     ranks: NDArray[np.float32]
@@ -101,6 +110,7 @@ class Answers(NamedTuple):
     share: NDArray[np.float32]
     causes: NDArray[np.int32]
     cause_shares: NDArray[np.float32]
+    shares: NDArray[np.float32]
 
 
 def no_answers(ranks: int = 0, lists: int = 0, n: int = 1, reasons_for: int = 0) -> Answers:
@@ -113,6 +123,7 @@ def no_answers(ranks: int = 0, lists: int = 0, n: int = 1, reasons_for: int = 0)
         share=np.zeros((reasons_for, n), np.float32),
         causes=np.full((reasons_for, n, reasons.NAMED), -1, np.int32),
         cause_shares=np.zeros((reasons_for, n, reasons.NAMED), np.float32),
+        shares=np.full((ranks, len(FAMILIES)), np.nan, np.float32),
     )
 
 
@@ -322,17 +333,18 @@ def _short_of_room(state, rules):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _deepen(state, user, item, second, kind, weight, rules):  # type: ignore[no-untyped-def]
+def _deepen(state, user, item, second, kind, weight, rules, learning):  # type: ignore[no-untyped-def]
     """Whether the event only deepens an interaction of this session (`user.deepens`); if so, it
-    adds to the trends and that is all."""
+    adds to the trends, where they learn, and that is all."""
     back = deepens(state.users, user, item, second, kind)
     if back < 0:
         return False
     held = (state.users.kinds[user] >> (4 * back)) & 15
     if kind > held:
         state.users.kinds[user] += np.int64(kind - held) << (4 * back)
-        added = weight * F(rules.deepening)
-        trends.learn(state.trends, item, second, state.clock[TAKEN], added)
+        if learning:
+            added = weight * F(rules.deepening)
+            trends.learn(state.trends, item, second, state.clock[TAKEN], added)
     return True
 
 
@@ -357,8 +369,8 @@ def _best_of(board, chosen, items, scores):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _learn_everywhere(state, user, item, second, kind, value, weight, rules, full):  # type: ignore[no-untyped-def]
-    """Step 4: the event enters every source, and then the user's history."""
+def _learn_everywhere(state, user, item, second, value, weight, rules, full):  # type: ignore[no-untyped-def]
+    """Step 4: the event enters every source, before it enters the user's history."""
     users, clock, board = state.users, state.clock, state.board
     history = users.history
     count = state.covisitation.taken
@@ -389,24 +401,32 @@ def _learn_everywhere(state, user, item, second, kind, value, weight, rules, ful
     state.embeddings.recent[state.embeddings.seen[0] % embeddings.RECENT] = item
     state.embeddings.seen[0] += 1
 
-    if value != 0:
-        seen = users.value[user]
-        users.value[user] += (value - seen) * max(F(0.02), F(1.0 / (1.0 + history.size[user])))
-        if full and seen != 0:
-            trends.value(state.trends, item, min(max(value - seen, F(-3)), F(3)))
+    seen = users.value[user]
+    if full and value != 0 and seen != 0:
+        trends.value(state.trends, item, min(max(value - seen, F(-3)), F(3)))
+    clock[TAKEN] += 1
 
+
+@inlined
+def _remember(state, user, item, second, kind, value, rules):  # type: ignore[no-untyped-def]
+    """Step 5: the event enters the user's history and habits."""
+    users, count = state.users, state.covisitation.taken
+    history = users.history
+    if value != 0:
+        step = max(F(0.02), F(1.0 / (1.0 + history.size[user])))
+        users.value[user] += (value - users.value[user]) * step
     rate = max(F(0.05), F(1.0 / (1.0 + history.size[user])))
     habit = users.habit[user]
     habit[POPULARITY] += rate * (log(max(count[item], F(1e-3))) - habit[POPULARITY])
     age = F(max(0, second - state.trends.life[item, 0])) + F(60)
     habit[AGE] += rate * (log(age) - habit[AGE])
     remember(users, user, item, second, kind, rules.longest)
-    clock[TAKEN] += 1
 
 
-LEARN, LEARN_AND_RANK, RECOMMEND, EXPLAIN = 0, 1, 2, 3
+LEARN, LEARN_AND_RANK, REMEMBER, RECOMMEND, EXPLAIN = range(5)
 """What `run` does with its rows: learn events and rank on a share of them; learn events and rank
-on each; answer questions; answer and say why."""
+on each; rank on each event and take it into its user's history, but learn nothing of items; answer
+questions; answer and say why."""
 
 
 @bare_kernel
@@ -425,29 +445,30 @@ def run(state, rules, task, users, items, kinds, values, times, begin, norm, exc
     clock, time, board = state.clock, state.time, state.board
     history, slot = state.users.history, state.embeddings.slot
     count = state.covisitation.taken
-    learning = task < RECOMMEND
+    learning, asked = task < REMEMBER, task >= RECOMMEND
     for k in range(begin, users.shape[0]):
         user, item, kind = users[k], items[k], kinds[k]
         second = second_of(time, times[k])
         weight, full = F(1), True
-        if learning:
+        if not asked:
             if _short_of_room(state, rules):
                 return k
             second = _tick(time, times[k])
-            clock[EVENTS] += 1
+            clock[EVENTS] += learning
             if kind > LAST_POSITIVE:
                 if kind < IMPRESSION:
                     refuse(state.users, user, item, rules.longest)
                 continue
             weight = weight_of(state.users, user, clock[TAKEN], rules.influence)
-            if _deepen(state, user, item, second, kind, weight, rules):
+            if _deepen(state, user, item, second, kind, weight, rules, learning):
                 continue
-            full = weight >= 1 or uniform(state.random) < weight
+            if learning and weight < 1:
+                full = uniform(state.random) < weight
 
         if task != LEARN or uniform(state.random) < rules.practice:
             chosen = _gather(state, user, second, norm, excluded, rules.repeats)
             right = -1
-            if learning:
+            if not asked:
                 right = _place_of(board, item)
                 if count[item] > 0:
                     for c in range(STRATEGY_COLUMNS.shape[0]):
@@ -455,11 +476,18 @@ def run(state, rules, task, users, items, kinds, values, times, begin, norm, exc
                         floor = BLANK[STRATEGY_COLUMNS[c]] + F(1e-4)
                         rank = _mid_rank(row, chosen, right, floor, clock[KNOWN])
                         _note(state.hits, answers.ranks, k, 1 + c, rank)
+                elif task == REMEMBER:
+                    for c in range(1 + STRATEGY_COLUMNS.shape[0]):
+                        _note(state.hits, answers.ranks, k, c, UNKNOWN)
+            if learning:
                 ranker.observe(state.ranker, board.evidence, chosen)
             ranker.normalise(state.ranker, board.evidence, chosen)
             ranker.ask(state.ranker, history, user, slot, board, chosen)
             if k < answers.items.shape[0]:
                 _best_of(board, chosen, answers.items[k], answers.scores[k])
+            told = learning and k < answers.shares.shape[0] and chosen > 0
+            if told and clock[EVENTS] % SHARES_EVERY == 0:
+                reasons.shares(state, answers.items[k], answers.shares[k])
             if task == EXPLAIN and chosen > 0:
                 reasons.explain(
                     state,
@@ -471,14 +499,13 @@ def run(state, rules, task, users, items, kinds, values, times, begin, norm, exc
                     answers.causes[k],
                     answers.cause_shares[k],
                 )
-            if learning:
-                if count[item] > 0:
-                    rank = _mid_rank(board.score, chosen, right, F(-1e30), clock[KNOWN])
-                    _note(state.hits, answers.ranks, k, 0, rank)
-                if right >= 0 and chosen > 1 and full:
-                    ranker.tell(
-                        state.ranker, history, user, slot, board, chosen, right, state.random
-                    )
+            if not asked and count[item] > 0:
+                rank = _mid_rank(board.score, chosen, right, F(-1e30), clock[KNOWN])
+                _note(state.hits, answers.ranks, k, 0, rank)
+            if learning and right >= 0 and chosen > 1 and full:
+                ranker.tell(state.ranker, history, user, slot, board, chosen, right, state.random)
         if learning:
-            _learn_everywhere(state, user, item, second, kind, values[k], weight, rules, full)
+            _learn_everywhere(state, user, item, second, values[k], weight, rules, full)
+        if not asked:
+            _remember(state, user, item, second, kind, values[k], rules)
     return users.shape[0]

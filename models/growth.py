@@ -16,7 +16,7 @@ from models.lists import Lists, blank, grow, purge, release
 from models.ranker import HIDDEN, new_ranker
 from models.sources import covisitation, embeddings, neighbours, repeats, trends
 from models.sources.neighbours import MET
-from models.user import GUEST, ITEM, TIME, new_users, remember
+from models.user import GUEST, ITEM, TIME, Users, new_users, remember
 
 FIRST = 1024
 """Users, items and slots that there is room for at the beginning."""
@@ -31,12 +31,9 @@ RESTART_NUMBERS_AT = 2**31 - 2**24
 def new_state(seed: int) -> State:
     """Nothing learned; the guest has a list of the greatest length from the beginning, so that
     asking never allocates."""
-    users = new_users(FIRST)
-    while users.history.room[GUEST] < MOST_OF_A_GUEST:
-        grow(users.history, GUEST)
     covisited = covisitation.new_covisitation(FIRST)
     return State(
-        users=users,
+        users=_new_users(FIRST),
         covisitation=covisited,
         trends=trends.new_trends(FIRST),
         neighbours=neighbours.new_neighbours(FIRST),
@@ -95,15 +92,7 @@ def with_users(state: State, users: int) -> State:
         return state
     n = _enlarged(len(held.dropped), users)
     return state._replace(
-        users=held._replace(
-            history=_more_lists(held.history, n),
-            dropped=_longer(held.dropped, n),
-            refused=_more_lists(held.refused, n),
-            kinds=_longer(held.kinds, n),
-            habit=_longer(held.habit, n),
-            rate=_longer(held.rate, n),
-            value=_longer(held.value, n),
-        ),
+        users=_more_users(held, n),
         embeddings=state.embeddings._replace(
             user=_longer(state.embeddings.user, n),
             user_squares=_longer(state.embeddings.user_squares, n, 1e-3),
@@ -114,6 +103,13 @@ def with_users(state: State, users: int) -> State:
         ),
         board=state.board._replace(user_mark=_longer(state.board.user_mark, n)),
     )
+
+
+def with_other_users(state: State, users: Users | None) -> State:
+    """The same, with what is kept of users replaced: by `users`, which gets as many rows, or by
+    users without a past."""
+    n = len(state.users.dropped)
+    return state._replace(users=_more_users(users, n) if users else _new_users(n))
 
 
 def with_room(state: State, rules: Rules) -> State:
@@ -288,6 +284,25 @@ def _longer(array: Any, n: int, fill: float = 0) -> Any:
     if fill:
         array[before:] = fill
     return array
+
+
+def _new_users(n: int) -> Users:
+    users = new_users(n)
+    while users.history.room[GUEST] < MOST_OF_A_GUEST:
+        grow(users.history, GUEST)
+    return users
+
+
+def _more_users(held: Users, n: int) -> Users:
+    return held._replace(
+        history=_more_lists(held.history, n),
+        dropped=_longer(held.dropped, n),
+        refused=_more_lists(held.refused, n),
+        kinds=_longer(held.kinds, n),
+        habit=_longer(held.habit, n),
+        rate=_longer(held.rate, n),
+        value=_longer(held.value, n),
+    )
 
 
 def _more_lists(lists: Lists, n: int) -> Lists:

@@ -52,6 +52,13 @@ class Interactions:
     def __len__(self) -> int:
         return len(self.users)
 
+    def part(self, start: int, stop: int) -> Interactions:
+        """The events [start, stop)."""
+        cut = slice(start, stop)
+        return Interactions(
+            self.users[cut], self.items[cut], self.kinds[cut], self.values[cut], self.times[cut]
+        )
+
     @classmethod
     def of(cls, rows: Iterable[tuple[str, str, Kind, float | None, float]]) -> Interactions:
         """From rows of (user, item, kind, value, seconds since epoch)."""

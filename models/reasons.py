@@ -66,7 +66,6 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
     [n]; causes, int32 [n, NAMED], item numbers or -1; cause_shares, float32 [n, NAMED].
     """
     board, ranker, slot = state.board, state.ranker, state.embeddings.slot
-    mean, variance = ranker.mean, ranker.variance
     history = state.users.history
     newest = history.start[user] + history.size[user] - 1
     walked = min(history.size[user], WALKED)
@@ -87,29 +86,16 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
         line = board.candidate[x]
         own_slot = slot[items[r]]
         column = board.column
-        for f in range(COLUMNS):
-            column[f] = board.evidence[f, x]
-        bias = ranker.scalar[own_slot, 0]
-        low_rank = F(0)
-        for f in range(RANK):
-            low_rank += ranker.query[f] * ranker.out[own_slot, f]
-        full = score_of(ranker.theta, ranker.weight, board.units, board.column, bias + low_rank)
+        bias, low_rank, full = _whole(ranker, board, x, own_slot)
 
         best_fall, total = F(0), F(0)
         source[r] = TRENDS
         for family in range(len(FAMILIES)):
-            for f in range(COLUMNS):
-                if FAMILY[f] == family:
-                    column[f] = _normal(mean, variance, f, BLANK[f])
-            rest = F(0) if family == EMBEDDINGS else low_rank
-            rest += F(0) if family == TRENDS else bias
-            fall = full - score_of(ranker.theta, ranker.weight, board.units, board.column, rest)
+            fall = _fall(ranker, board, x, family, full, bias, low_rank)
             if fall > best_fall:
                 best_fall = fall
                 source[r] = family
             total += max(fall, F(0))
-            for f in range(COLUMNS):
-                column[f] = board.evidence[f, x]
         share[r] = best_fall / total if total > 0 else F(1)
 
         for k in range(NAMED):
@@ -156,6 +142,55 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
         for k in range(NAMED):
             if total > 0:
                 cause_shares[r, k] /= total
+
+
+@bare_kernel
+def shares(state, items, found):  # type: ignore[no-untyped-def]
+    """What each family gave to one list that was just ranked: Σ fall(s)⁺ over the list's items, as
+    shares of all. items: int32 [n], -1 beyond its end. Filled in: found, float32 [families], all 0
+    where no family gave anything."""
+    board, ranker = state.board, state.ranker
+    for family in range(len(FAMILIES)):
+        found[family] = F(0)
+    total = F(0)
+    for r in range(items.shape[0]):
+        if items[r] < 0:
+            break
+        x = board.chosen[board.mark[items[r], 1]] - 1
+        bias, low_rank, full = _whole(ranker, board, x, state.embeddings.slot[items[r]])
+        for family in range(len(FAMILIES)):
+            fall = max(F(0), _fall(ranker, board, x, family, full, bias, low_rank))
+            found[family] += fall
+            total += fall
+    for family in range(len(FAMILIES)):
+        found[family] /= max(total, F(1e-9))
+
+
+@inlined
+def _whole(ranker, board, x, own_slot):  # type: ignore[no-untyped-def]
+    """Bring the candidate's evidence to board.column; its bias, low-rank term and score."""
+    for f in range(COLUMNS):
+        board.column[f] = board.evidence[f, x]
+    bias, low_rank = ranker.scalar[own_slot, 0], F(0)
+    for f in range(RANK):
+        low_rank += ranker.query[f] * ranker.out[own_slot, f]
+    score = score_of(ranker.theta, ranker.weight, board.units, board.column, bias + low_rank)
+    return bias, low_rank, score
+
+
+@inlined
+def _fall(ranker, board, x, family, full, bias, low_rank):  # type: ignore[no-untyped-def]
+    """How far the score of the candidate in board.column falls without one family."""
+    column = board.column
+    for f in range(COLUMNS):
+        if FAMILY[f] == family:
+            column[f] = _normal(ranker.mean, ranker.variance, f, BLANK[f])
+    rest = F(0) if family == EMBEDDINGS else low_rank
+    rest += F(0) if family == TRENDS else bias
+    fall = full - score_of(ranker.theta, ranker.weight, board.units, column, rest)
+    for f in range(COLUMNS):
+        column[f] = board.evidence[f, x]
+    return fall
 
 
 @bare_kernel

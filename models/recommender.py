@@ -22,7 +22,7 @@ from models.ranking import Ranking, Reason, Recommended
 from models.reasons import sentence as reasons_in_words
 from models.settings import EngineSettings
 from models.sources.repeats import ALWAYS, LEARN, NEVER
-from models.user import GUEST
+from models.user import GUEST, Users
 
 FORMAT = 1
 """Rises when the same events would give another state."""
@@ -47,13 +47,15 @@ class PrequentialChunk:
     names: `freshet`, then every single strategy. ranks: float32 [events, names], 0-based mid-rank
     of the item taken among the items recommendable to that user; NaN where the item had not been
     taken by anyone before, or the event took nothing new (`user.deepens`). top_items: int32
-    [events, top], Freshet's list, -1 beyond its end.
+    [events, top], Freshet's list, -1 beyond its end. shares: float32 [events, families], what each
+    family of sources gave to that list; NaN on all but one event in `engine.SHARES_EVERY`.
     """
 
     names: tuple[str, ...]
     ranks: NDArray[np.float32]
     top_items: NDArray[np.int32]
-    shares: NDArray[np.float32] | None
+    shares: NDArray[np.float32]
+    families: tuple[str, ...] = FAMILIES
 
 
 class Recommender:
@@ -115,7 +117,24 @@ class Recommender:
         """Before learning each event, rank all items for its user; then learn it."""
         answers = engine.no_answers(ranks=len(chunk), lists=len(chunk), n=top)
         self._learn(chunk, engine.LEARN_AND_RANK, answers, self._rules)
-        return PrequentialChunk(STRATEGY_NAMES, answers.ranks, answers.items, None)
+        return PrequentialChunk(STRATEGY_NAMES, answers.ranks, answers.items, answers.shares)
+
+    def rank_and_remember(self, chunk: Interactions, *, top: int = 10) -> PrequentialChunk:
+        """Before each event, rank all items for its user; then let the event enter that user's
+        history, and learn nothing else from it: sources and ranker stay as they are.
+
+        An item that nobody had taken when learning ended ranks behind all others.
+        """
+        answers = engine.no_answers(ranks=len(chunk), lists=len(chunk), n=top)
+        self._learn(chunk, engine.REMEMBER, answers, self._rules)
+        return PrequentialChunk(STRATEGY_NAMES, answers.ranks, answers.items, answers.shares)
+
+    def exchange_histories(self, other: Users | None = None) -> Users:
+        """Put other histories of the same users in the place of these, and return these. None:
+        nobody has a past."""
+        held = self._state.users
+        self._state = growth.with_other_users(self._state, other)
+        return held
 
     def recommend(
         self, users: Sequence[str], now: float, n: int = 10, *, reasons: bool | None = None

@@ -286,6 +286,13 @@ def evaluate(
         str | None,
         typer.Option(help="`time:0.8` learns the first 80 % and scores the rest."),
     ] = None,
+    freeze: Annotated[
+        bool, typer.Option("--freeze", help="With --split: learn nothing after the first part.")
+    ] = False,
+    staleness: Annotated[
+        str | None,
+        typer.Option(help="What it costs to learn so many events late, as `100,1000,10000`."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Where the engine's randomness starts.")] = 0,
     config: Config = None,
     assign: Assignments = None,
@@ -304,6 +311,8 @@ def evaluate(
             repeats=repeats.value,
             at_most=at_most,
             split=split,
+            freeze=freeze,
+            staleness=staleness,
             seed=seed,
         )
     )

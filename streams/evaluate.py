@@ -18,8 +18,9 @@ from rich.table import Table
 from models.catalogue import ItemFacts
 from models.compiled import compile as compile_engine
 from models.evaluation import FRESHET, POPULAR, RANDOM, Engine, EventLog, Prequential, Ranked
+from models.evaluation.late import Late
 from models.evaluation.references import Repeats
-from models.evaluation.report import Json, Lift, Report
+from models.evaluation.report import Json, Lift, Report, lateness_as_json
 from models.evaluation.tally import Estimate
 from models.interactions import Interactions
 from models.recommender import Recommender
@@ -30,6 +31,10 @@ from streams.files import Faults, UnreadableFile, read_columns, read_facts
 FINE, LINES_SKIPPED, COULD_NOT_RUN = 0, 1, 2
 
 SHOWN_FAULTS = 3
+
+LATE_FROM = 0.5
+"""Where nothing else is asked, what is learned late is compared on this last part of the stream:
+by then even the latest engine has learned something."""
 
 COLUMNS = ("recall@10", "recall@50", "mrr", "ndcg@10", "precision@10")
 HEADINGS = ("Recall@10", "Recall@50", "MRR", "nDCG@10", "Precision@10")
@@ -48,17 +53,26 @@ def run_evaluate(
     repeats: Repeats = "learn",
     at_most: int | None = None,
     split: str | None = None,
+    freeze: bool = False,
+    staleness: str | None = None,
     seed: int = 0,
 ) -> int:
     """Evaluate the engine on a file of events, an event at a time: tables, and JSON and a picture.
 
-    split: `time:0.8` learns the first 80 % of the events and scores the rest.
+    split: `time:0.8` learns the first 80 % of the events and scores the rest; with `freeze`, what
+    is learned then ends there, each user's own history excepted. staleness: numbers of events, as
+    `100,1000`: what the recommendations lose when all but the users' histories is learned so late.
     Returns 0, or 1 when lines of a file had to be skipped, or 2 when nothing could be evaluated:
     the sentence printed says why and what to do.
     """
     out, notes = _console(), Console(stderr=True)
     try:
         first = _share(split)
+        if freeze and not first:
+            raise CannotEvaluate(
+                "--freeze needs --split: say what is learned, as --split time:0.8."
+            )
+        delays = _delays(staleness)
         _check_targets(json_path, plot_path)
         read = read_columns(events, at_most=at_most)
         facts = read_facts(items) if items else None
@@ -72,13 +86,21 @@ def run_evaluate(
             )
         # What is not available today was when it was taken.
         known = {i: replace(f, available=True) for i, f in facts.items.items()} if facts else {}
-        report, seconds = _run(log, known, repeats, first, seed, notes)
+        _check_delays(delays, log, first or LATE_FROM)
+        run = _Run(log, known, repeats, seed, freeze)
+        with _progress(notes) as progress:
+            run.prepare(progress)
+            report, seconds = run.evaluate(progress, first)
+            late = {
+                delay: run.evaluate(progress, first or LATE_FROM, delay)[0]
+                for delay in ([0, *delays] if delays else [])
+            }
     except (CannotEvaluate, PlotUnavailable, UnreadableFile) as problem:
         notes.print(str(problem), style="red", markup=False, highlight=False)
         return COULD_NOT_RUN
 
     skipped = read.skipped + (facts.skipped if facts else 0)
-    _print(out, str(events), log, report, seconds)
+    _print(out, str(events), log, report, seconds, late)
     if json_path:
         found: dict[str, Json] = {
             "stream": str(events),
@@ -89,9 +111,11 @@ def run_evaluate(
             "skipped_lines": skipped,
             **report.as_json(),
         }
+        if late:
+            found["staleness"] = lateness_as_json(late)
         json_path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
     if plot_path:
-        plot_report(report, plot_path, f"{events}, {len(log):,} events")
+        plot_report(report, plot_path, f"{events}, {len(log):,} events", late)
     for path, faults in ((events, read.faults), (items, facts and facts.faults)):
         if faults and faults.count:
             notes.print(_faults(path, faults), style="yellow", markup=False, highlight=False)
@@ -126,6 +150,28 @@ def _share(split: str | None) -> float:
     return share
 
 
+def _delays(text: str | None) -> list[int]:
+    """100 and 1000 of `1000,100`."""
+    try:
+        delays = sorted({int(part) for part in text.split(",")}) if text is not None else []
+    except ValueError:
+        delays = [0]
+    if delays and delays[0] < 1:
+        raise CannotEvaluate(
+            f"--staleness {text}: write numbers of events, 1 or more, as in 100,1000,10000."
+        )
+    return delays
+
+
+def _check_delays(delays: list[int], log: EventLog, first: float) -> None:
+    most = round(first * len(log))
+    if delays and delays[-1] > most:
+        raise CannotEvaluate(
+            f"--staleness {delays[-1]}: what is learned late is scored after the first {most:,} of "
+            f"{len(log):,} events, so no delay can be longer than that."
+        )
+
+
 def _check_targets(json_path: Path | None, plot_path: Path | None) -> None:
     """Find out now, rather than after a long run, that a result cannot be written."""
     for path in (json_path, plot_path):
@@ -148,6 +194,12 @@ class _Timed:
         self.seconds += time.perf_counter() - began
         return ranked
 
+    def rank_and_remember(self, chunk: Interactions, *, top: int = 10) -> Ranked:
+        began = time.perf_counter()
+        ranked = self.engine.rank_and_remember(chunk, top=top)
+        self.seconds += time.perf_counter() - began
+        return ranked
+
     def upsert_items(self, items: Sequence[ItemFacts]) -> None:
         began = time.perf_counter()
         self.engine.upsert_items(items)
@@ -157,34 +209,49 @@ class _Timed:
         return self.engine.item_ids(numbers)
 
 
-def _run(
-    log: EventLog,
-    facts: dict[str, ItemFacts],
-    repeats: Repeats,
-    first: float,
-    seed: int,
-    notes: Console,
-) -> tuple[Report, float]:
-    """The report, and the seconds the engine took."""
-    with _progress(notes) as progress:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What all evaluations of one command have in common."""
+
+    log: EventLog
+    facts: dict[str, ItemFacts]
+    repeats: Repeats
+    seed: int
+    freeze: bool
+
+    def prepare(self, progress: Progress) -> None:
         building = progress.add_task("preparing", total=1.0)
         compile_engine(lambda share, _: progress.update(building, completed=share))
         progress.remove_task(building)
 
-        engine = _Timed(Recommender(EngineSettings(repeats=repeats), seed=seed))
-        evaluation = Prequential(engine, log, facts=facts, repeats=repeats, split=first, seed=seed)
-        task = progress.add_task("learning and ranking", total=len(log))
-        for done in evaluation:
-            rate = f"learning and ranking, {done / max(engine.seconds, 1e-9):,.0f} events/s"
-            progress.update(task, completed=done, description=rate)
-    report = evaluation.report()
-    if not report.scored:
-        raise CannotEvaluate(
-            f"None of {len(log):,} events can be scored: an event is, when its kind takes an item "
-            "(view, click, add_to_cart, purchase, rating, like) and the item has occurred before."
-            + (" Score more of the stream with a smaller --split." if first else "")
+    def evaluate(self, progress: Progress, first: float, delay: int = 0) -> tuple[Report, float]:
+        """The report, and the seconds the engine took."""
+        recommender = Recommender(EngineSettings(repeats=self.repeats), seed=self.seed)
+        engine = _Timed(Late(recommender, delay) if delay else recommender)
+        evaluation = Prequential(
+            engine,
+            self.log,
+            facts=self.facts,
+            repeats=self.repeats,
+            split=first,
+            freeze=self.freeze,
+            seed=self.seed,
         )
-    return report, engine.seconds
+        what = f"learning {delay:,} events late" if delay else "learning and ranking"
+        task = progress.add_task(what, total=len(self.log))
+        for done in evaluation:
+            rate = f"{what}, {done / max(engine.seconds, 1e-9):,.0f} events/s"
+            progress.update(task, completed=done, description=rate)
+        progress.remove_task(task)
+        report = evaluation.report()
+        if not report.scored:
+            raise CannotEvaluate(
+                f"None of {len(self.log):,} events can be scored: an event is, when its kind takes "
+                "an item (view, click, add_to_cart, purchase, rating, like) and the item has "
+                "occurred before."
+                + (" Score more of the stream with a smaller --split." if first else "")
+            )
+        return report, engine.seconds
 
 
 def _progress(notes: Console) -> Progress:
@@ -198,7 +265,14 @@ def _progress(notes: Console) -> Progress:
     )
 
 
-def _print(out: Console, stream: str, log: EventLog, report: Report, seconds: float) -> None:
+def _print(
+    out: Console,
+    stream: str,
+    log: EventLog,
+    report: Report,
+    seconds: float,
+    late: dict[int, Report],
+) -> None:
     """Everything a person wants to know, best first."""
     span = " – ".join(
         datetime.fromtimestamp(float(t), UTC).date().isoformat() for t in log.times[[0, -1]]
@@ -219,6 +293,9 @@ def _print(out: Console, stream: str, log: EventLog, report: Report, seconds: fl
     if report.classifications:
         out.print()
         out.print(_classification_table(report))
+    if late:
+        out.print()
+        out.print(_lateness_table(late))
     out.print()
     out.print(
         "± and ranges: 95 % intervals, events grouped by user. docs/evaluation.md says how "
@@ -293,6 +370,27 @@ def _classification_table(report: Report) -> Table:
         figures = (c.accuracy, c.precision, c.recall, c.f1, c.roc_auc)
         table.add_row(
             name, *(f"{x:.3f}" for x in figures), style="bold" if name == FRESHET else None
+        )
+    return table
+
+
+def _lateness_table(late: dict[int, Report]) -> Table:
+    """What freshness is worth: the same events, ranked by what was known so many events before."""
+    scored = late[0].scored
+    fresh = late[0].scores[FRESHET].metrics["recall@10"].value
+    table = Table(box=None, pad_edge=False)
+    table.add_column(f"Learned … events late ({scored:,} scored)")
+    for heading in ("Recall@10", "of fresh", "MRR", "best single", "its Recall@10"):
+        table.add_column(heading, justify="right")
+    for delay, report in late.items():
+        ours, best = report.scores[FRESHET].metrics, report.lifts["recall@10"].best
+        table.add_row(
+            f"{delay:,}",
+            _with_margin(ours["recall@10"]),
+            _percent(ours["recall@10"].value / fresh if fresh else float("nan")),
+            f"{ours['mrr'].value:.4f}",
+            best,
+            f"{report.scores[best].metrics['recall@10'].value:.4f}",
         )
     return table
 

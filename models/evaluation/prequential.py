@@ -50,7 +50,8 @@ class Ranked(Protocol):
     ranks: float32 [events, 1 + sources], 0-based; NaN where nobody had taken the item before, and
     where an event only deepens what the user did with the item a moment ago.
     names: `freshet`, then the sources. top_items: int32 [events, top], the engine's own item
-    numbers, -1 where the list is shorter. shares: float32 [events, sources], or None.
+    numbers, -1 where the list is shorter. shares: float32 [events, families], what each family of
+    sources gave to the list; NaN or nothing but 0 where that was not asked.
     """
 
     @property
@@ -60,13 +61,16 @@ class Ranked(Protocol):
     @property
     def top_items(self) -> NDArray[np.int32]: ...
     @property
-    def shares(self) -> NDArray[np.float32] | None: ...
+    def shares(self) -> NDArray[np.float32]: ...
+    @property
+    def families(self) -> tuple[str, ...]: ...
 
 
 class Engine(Protocol):
     """What an evaluation asks of an engine."""
 
     def rank_and_learn(self, chunk: Interactions, *, top: int = 10) -> Ranked: ...
+    def rank_and_remember(self, chunk: Interactions, *, top: int = 10) -> Ranked: ...
     def upsert_items(self, items: Sequence[ItemFacts]) -> None: ...
     def item_ids(self, numbers: NDArray[np.int32]) -> list[str]: ...
 
@@ -80,7 +84,8 @@ class Prequential:
     engine: a fresh one; it will have learned the whole log. facts: what is known of items, by id;
     the engine is told an item's facts after the chunk in which it first occurs, never before.
     split: share of the events, in order of time, that only prepare: they are learned, the rest is
-    scored, and rating-type metrics are added; 0 scores everything. seed: of the split's questions.
+    scored, and rating-type metrics are added; 0 scores everything. freeze: of the second part,
+    nothing but each user's own history is learned. seed: of the split's questions.
     """
 
     def __init__(
@@ -91,16 +96,18 @@ class Prequential:
         facts: Mapping[str, ItemFacts] | None = None,
         repeats: Repeats = "learn",
         split: float = 0.0,
+        freeze: bool = False,
         seed: int = 0,
         chunk: int = 500,
     ) -> None:
         if not 0.0 <= split < 1.0:
             raise ValueError(f"split is a share of the events, 0 or more and below 1, not {split}")
         self._engine, self._log, self._facts = engine, log, facts or {}
-        self._seed, self._chunk = seed, chunk
+        self._freeze, self._seed, self._chunk = freeze, seed, chunk
         self._first = round(split * len(log))
         self._names: tuple[str, ...] = ()
-        self._shares: Tally | None = None
+        self._families: tuple[str, ...] = ()
+        self._shares = Tally(0, 0, 1)
         self._judged: list[tuple[NDArray[np.int64], NDArray[np.float32]]] = []
 
         self._positive = log.positive
@@ -121,9 +128,12 @@ class Prequential:
 
     def __iter__(self) -> Iterator[int]:
         told = np.zeros(len(self._log.item_names), np.bool_)
+        take = self._engine.rank_and_learn
         for bounds in ((0, self._first), (self._first, len(self._log))):
+            if self._freeze and bounds[0]:
+                take = self._engine.rank_and_remember
             for part in self._log.chunks(self._chunk, *bounds):
-                ranked = self._engine.rank_and_learn(self._log.rows(part), top=TOP)
+                ranked = take(self._log.rows(part), top=TOP)
                 self._score(part, ranked)
                 if self._facts:
                     self._tell(self._log.items[part], told)
@@ -150,6 +160,8 @@ class Prequential:
             self._tallies = {
                 kind: Tally(size, len(self._names), len(METRICS)) for kind, size in sizes.items()
             }
+            self._families = ranked.families
+            self._shares = Tally(sizes["window"], len(ranked.families), 1)
         popular = self._references.popular[part]
         known = self._positive[part] & np.isfinite(popular) & ~np.isnan(ranked.ranks[:, 0])
         events = part.start + np.flatnonzero(known)
@@ -164,11 +176,10 @@ class Prequential:
         values = np.concatenate((metric_values(ranks), chance[:, None, :]), axis=1)
         for kind, tally in self._tallies.items():
             tally.add(self._groups[kind][events], values)
-        if ranked.shares is not None:
-            if self._shares is None:
-                self._shares = Tally(self._tallies["window"].groups, ranked.shares.shape[1], 1)
-            shares = ranked.shares[known].astype(np.float64)
-            self._shares.add(self._groups["window"][events], shares[:, :, None])
+        told = known & (np.nan_to_num(ranked.shares).sum(axis=1) > 0)
+        shares = ranked.shares[told].astype(np.float64)
+        windows = self._groups["window"][part.start + np.flatnonzero(told)]
+        self._shares.add(windows, shares[:, :, None])
         self._expose(ranked.top_items[known])
 
     def _expose(self, shown: NDArray[np.int32]) -> None:
@@ -240,7 +251,8 @@ class Prequential:
             times=self._log.times[last],
             scored=windows.counts,
             values=windows.means(),
-            shares=None if self._shares is None else self._shares.means()[:, :, 0],
+            families=self._families,
+            shares=self._shares.means()[:, :, 0],
         )
 
     def _classify(self) -> dict[str, Classification]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -47,15 +48,16 @@ class Curve:
     """Means by window, windows of equally many events.
 
     events: events seen by each window's end. times: seconds since epoch there. scored: [windows].
-    values: [windows, recommenders, metrics]. shares: each source's mean share in the decision,
-    [windows, sources], or None where the engine does not tell.
+    values: [windows, recommenders, metrics]. shares: what each of the `families` of sources gave to
+    the lists, as a share of all, [windows, families]; NaN in windows where it was not asked.
     """
 
     events: NDArray[np.int64]
     times: NDArray[np.float64]
     scored: NDArray[np.int64]
     values: NDArray[np.float64]
-    shares: NDArray[np.float64] | None
+    families: tuple[str, ...]
+    shares: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +127,6 @@ class Report:
 
     def _curve(self) -> Json:
         curve = self.curve
-        shares: Json = None
-        if curve.shares is not None:
-            shares = {
-                name: [number(x) for x in curve.shares[:, k]]
-                for k, name in enumerate(self.names[1 : 1 + curve.shares.shape[1]])
-            }
         return {
             "events": [int(x) for x in curve.events],
             "times": [float(x) for x in curve.times],
@@ -139,8 +135,25 @@ class Report:
                 name: [number(x) for x in curve.values[:, k, METRICS.index("recall@10")]]
                 for k, name in enumerate(self.names)
             },
-            "shares": shares,
+            "shares": {
+                name: [number(x) for x in curve.shares[:, k]]
+                for k, name in enumerate(curve.families)
+            },
         }
+
+
+def lateness_as_json(late: Mapping[int, Report]) -> Json:
+    """By how many events late all was learned: Freshet, and the best single strategy by metric."""
+    return [
+        {
+            "events_late": delay,
+            "scored": report.scored,
+            "freshet": _scores(report.scores[report.names[0]]),
+            "best": {metric: lift.best for metric, lift in report.lifts.items()},
+            "lift": {metric: number(lift.ratio.value) for metric, lift in report.lifts.items()},
+        }
+        for delay, report in late.items()
+    ]
 
 
 def number(x: float) -> float | None:

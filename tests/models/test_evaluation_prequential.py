@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tracemalloc
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +21,8 @@ class Ranks:
     names: tuple[str, ...]
     ranks: np.ndarray
     top_items: np.ndarray
-    shares: np.ndarray | None
+    shares: np.ndarray
+    families: tuple[str, ...] = ("all",)
 
 
 @dataclass
@@ -31,6 +33,7 @@ class Counting:
     count: dict[str, int] = field(default_factory=dict)
     facts: list[tuple[int, str]] = field(default_factory=list)
     learned: int = 0
+    frozen: tuple[list[str], dict[str, int], int] | None = None
 
     def rank_and_learn(self, chunk: Interactions, *, top: int = 10) -> Ranks:
         ranks = np.full((len(chunk), 2), np.nan, np.float32)
@@ -50,6 +53,20 @@ class Counting:
             self.learned += 1
         shares = np.ones((len(chunk), 1), np.float32)
         return Ranks((FRESHET, "newest"), ranks, lists, shares)
+
+    def rank_and_remember(self, chunk: Interactions, *, top: int = 10) -> Ranks:
+        """What was known when learning ended; the rest is missed."""
+        self.frozen = self.frozen or (self.items.copy(), self.count.copy(), self.learned)
+        found = []
+        for k in range(len(chunk)):
+            self.items, self.count, self.learned = (copy(part) for part in self.frozen)
+            found.append(self.rank_and_learn(chunk.part(k, k + 1), top=top))
+        self.items, self.count, self.learned = self.frozen
+        ranks, lists, shares = (
+            np.concatenate([getattr(part, name) for part in found])
+            for name in ("ranks", "top_items", "shares")
+        )
+        return Ranks(found[0].names, np.nan_to_num(ranks, nan=1e9), lists, shares)
 
     def upsert_items(self, items: Sequence[ItemFacts]) -> None:
         self.facts += [(self.learned, item.item_id) for item in items]
@@ -178,6 +195,39 @@ def test_a_split_scores_only_what_comes_after_it() -> None:
     assert report.classifications[RANDOM].roc_auc == pytest.approx(0.5, abs=0.1)
 
 
+def test_a_frozen_split_learns_the_first_part_and_misses_what_is_new_in_the_second() -> None:
+    # Learned: aab. Scored: b (second of two), then c, never learned, the second time it occurs.
+    engine = Counting()
+    evaluation = Prequential(engine, log_of("aabbcc"), split=0.5, freeze=True, repeats="yes")
+    for _ in evaluation:
+        pass
+    report = evaluation.report()
+    assert engine.learned == 3
+    assert evaluation.scored.tolist() == [False, False, False, True, False, True]
+    assert report.scores[FRESHET].metrics["mrr"].value == pytest.approx(0.5 / 2)
+
+
+def test_shares_are_means_of_the_events_on_which_they_were_asked() -> None:
+    class Sometimes(Counting):
+        def rank_and_learn(self, chunk: Interactions, *, top: int = 10) -> Ranks:
+            ranked = super().rank_and_learn(chunk, top=top)
+            shares = np.full((len(chunk), 2), np.nan, np.float32)
+            shares[::5] = (0.25, 0.75)
+            shares[::10] = (0.75, 0.25)
+            shares[0] = 0  # nothing to tell
+            return Ranks(ranked.names, ranked.ranks, ranked.top_items, shares, ("a", "b"))
+
+    log = zipf()
+    evaluation = Prequential(Sometimes(), log, chunk=600)
+    for _ in evaluation:
+        pass
+    curve = evaluation.report().curve
+    assert curve.families == ("a", "b")
+    told = curve.shares[np.isfinite(curve.shares[:, 0])]
+    assert np.allclose(told.sum(axis=1), 1)
+    assert 0.25 <= told.min() < 0.5 < told.max() <= 0.75
+
+
 def test_a_split_that_leaves_nothing_to_score_is_refused() -> None:
     with pytest.raises(ValueError, match="split"):
         Prequential(Counting(), zipf(), split=1.0)
@@ -205,7 +255,10 @@ class Oblivious:
     def rank_and_learn(self, chunk: Interactions, *, top: int = 10) -> Ranks:
         names = (FRESHET, *(f"source {k}" for k in range(20)))
         ranks = np.ones((len(chunk), len(names)), np.float32)
-        return Ranks(names, ranks, np.zeros((len(chunk), top), np.int32), None)
+        shares = np.full((len(chunk), 1), np.nan, np.float32)
+        return Ranks(names, ranks, np.zeros((len(chunk), top), np.int32), shares)
+
+    rank_and_remember = rank_and_learn
 
     def upsert_items(self, items: Sequence[ItemFacts]) -> None: ...
 

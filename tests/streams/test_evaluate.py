@@ -166,11 +166,58 @@ def test_a_split_that_makes_no_sense_says_how_to_write_one(
     assert "time:0.8" in said(capsys)
 
 
+def test_a_frozen_split_is_another_measurement_than_one_that_goes_on_learning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [*shop(200), *(row.replace(",i", ",new") for row in shop(200, seed=1))]
+    rows = [f"{row.rsplit(',', 1)[0]},{1_700_000_000 + 60 * n}" for n, row in enumerate(rows)]
+    events, found = csv(tmp_path / "a.csv", rows), {}
+    for freeze in (False, True):
+        result = tmp_path / "r.json"
+        assert run_evaluate(events, json_path=result, split="time:0.5", freeze=freeze) == FINE
+        found[freeze] = json.loads(result.read_text())
+    assert found[True]["scored"] == found[False]["scored"]
+    assert found[False]["results"]["freshet"]["recall@10"] > 0.3
+    assert found[True]["results"]["freshet"]["recall@10"] == 0
+    capsys.readouterr()
+    assert run_evaluate(events, freeze=True) == COULD_NOT_RUN
+    assert "--split time:0.8" in said(capsys)
+
+
+def test_staleness_shows_what_learning_late_costs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every 20 events others are popular: who learns 100 events late is always too late."""
+    rng = np.random.default_rng(0)
+    rows = [
+        f"u{rng.integers(50)},i{t // 20}-{rng.integers(3)},view,1,{1_700_000_000 + 60 * t}"
+        for t in range(600)
+    ]
+    events, result = csv(tmp_path / "a.csv", rows), tmp_path / "r.json"
+    assert run_evaluate(events, json_path=result, staleness="100,5") == FINE
+    assert "events late" in said(capsys)
+    late = json.loads(result.read_text())["staleness"]
+    assert [row["events_late"] for row in late] == [0, 5, 100]
+    assert len({row["scored"] for row in late}) == 1
+    recall = [row["freshet"]["recall@10"] for row in late]
+    assert recall[0] > recall[1] > recall[2] == 0
+
+
+@pytest.mark.parametrize("staleness", ["soon", "", "0", "5,-1", "201"])
+def test_a_staleness_that_makes_no_sense_says_what_would(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], staleness: str
+) -> None:
+    assert run_evaluate(csv(tmp_path / "a.csv", shop()), staleness=staleness) == COULD_NOT_RUN
+    text = said(capsys)
+    assert "write numbers of events" in text or "no delay can be longer" in text
+
+
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_a_picture_is_written_by_its_ending(tmp_path: Path, suffix: str) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / f"curve.{suffix}"
-    assert run_evaluate(csv(tmp_path / "a.csv", shop()), plot_path=picture) == FINE
+    events = csv(tmp_path / "a.csv", shop())
+    assert run_evaluate(events, plot_path=picture, staleness="10,100") == FINE
     start = picture.read_bytes()[:6]
     assert start in (b"\x89PNG\r\n", b"<?xml ")
 
