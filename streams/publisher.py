@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -51,6 +52,10 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
         super().__init__()
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
+        #: One at a time hands batches over: of many that wait for the same partition, all but one
+        #: are woken in vain each time, and aiokafka 0.14 counts their waits several times over and
+        #: gives up early (`MessageAccumulator.add_batch`).
+        self._handing_over: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         #: Held around publishing lists, or an older one could replace a newer one.
         self.one_at_a_time = asyncio.Lock()
 
@@ -98,8 +103,8 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
         producer = self._producer
         assert producer is not None, "the publisher is not started"
         partitions = len(await producer.partitions_for(topic))
-        delivered = []
         builders: dict[int, BatchBuilder] = {}
+        full: list[tuple[int, BatchBuilder]] = []
         for number, (key, value, headers, partition, timestamp) in enumerate(records):
             if partition is None or partition >= partitions:
                 partition = number % partitions if key is None else partition_of(key, partitions)
@@ -108,11 +113,14 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
                 builder = builders[partition] = producer.create_batch()
             fits = builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers))
             if fits is None:
-                delivered.append(await producer.send_batch(builder, topic, partition=partition))
+                full.append((partition, builder))
                 builder = builders[partition] = producer.create_batch()
                 builder.append(key=key, value=value, timestamp=timestamp, headers=list(headers))
-        for partition, builder in builders.items():
-            delivered.append(await producer.send_batch(builder, topic, partition=partition))
+        async with self._handing_over[topic]:
+            delivered = [
+                await producer.send_batch(builder, topic, partition=partition)
+                for partition, builder in (*full, *builders.items())
+            ]
         await asyncio.gather(*delivered)
 
 

@@ -157,7 +157,7 @@ def test_a_repaired_line_may_hold_the_value_as_an_object_and_little_else() -> No
         (b'{"topic": "shop.events", "value": {"base64": "?"}}', "list --json"),
         (b'{"topic": "shop.events", "value": {"base64": 5}}', "list --json"),
         (b'{"topic": "shop.events", "value": "x", "timestamp_ms": 1' + b"0" * 30 + b"}", "list"),
-        (b'{"topic": "shop.erasures", "value": "x"}', "shop.events, shop.items"),
+        (b'{"topic": "shop.orders", "value": "x"}', "shop.events, shop.items"),
         (b'{"topic": "shop.items", "value": "x"}', "needs a key"),
         (b'{"topic": "shop.events", "value": "x", "cut_from_bytes": 9}', "complete it"),
         (b'{"topic": "shop.events", "value": ' + b"[" * 100_000, "list --json"),
