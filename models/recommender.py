@@ -47,13 +47,15 @@ class PrequentialChunk:
     names: `freshet`, then every single strategy. ranks: float32 [events, names], 0-based mid-rank
     of the item taken among the items recommendable to that user; NaN where the item had not been
     taken by anyone before, or the event took nothing new (`user.deepens`). top_items: int32
-    [events, top], Freshet's list, -1 beyond its end. shares: float32 [events, families], what each
-    family of sources gave to that list; NaN on all but one event in `engine.SHARES_EVERY`.
+    [events, top], Freshet's list, -1 beyond its end; top_scores: float32 [events, top]. shares:
+    float32 [events, families], what each family of sources gave to that list; NaN on all but one
+    event in `engine.SHARES_EVERY`.
     """
 
     names: tuple[str, ...]
     ranks: NDArray[np.float32]
     top_items: NDArray[np.int32]
+    top_scores: NDArray[np.float32]
     shares: NDArray[np.float32]
     families: tuple[str, ...] = FAMILIES
 
@@ -117,7 +119,9 @@ class Recommender:
         """Before learning each event, rank all items for its user; then learn it."""
         answers = engine.no_answers(ranks=len(chunk), lists=len(chunk), n=top)
         self._learn(chunk, engine.LEARN_AND_RANK, answers, self._rules)
-        return PrequentialChunk(STRATEGY_NAMES, answers.ranks, answers.items, answers.shares)
+        return PrequentialChunk(
+            STRATEGY_NAMES, answers.ranks, answers.items, answers.scores, answers.shares
+        )
 
     def rank_and_remember(self, chunk: Interactions, *, top: int = 10) -> PrequentialChunk:
         """Before each event, rank all items for its user; then let the event enter that user's
@@ -127,7 +131,9 @@ class Recommender:
         """
         answers = engine.no_answers(ranks=len(chunk), lists=len(chunk), n=top)
         self._learn(chunk, engine.REMEMBER, answers, self._rules)
-        return PrequentialChunk(STRATEGY_NAMES, answers.ranks, answers.items, answers.shares)
+        return PrequentialChunk(
+            STRATEGY_NAMES, answers.ranks, answers.items, answers.scores, answers.shares
+        )
 
     def exchange_histories(self, other: Users | None = None) -> Users:
         """Put other histories of the same users in the place of these, and return these. None:

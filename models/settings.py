@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,6 +49,13 @@ class EngineSettings:
         4_096, "Events kept of one user, the newest; older ones are forgotten."
     )
 
+    plugin: str = _setting(
+        "",
+        "A model of one's own that has a say in the ranking, as `module:Class` with the interface "
+        "of `river.reco` (`docs/plugins.md`); it costs about a millisecond an event.",
+    )
+    plugin_parameters: str = _setting("{}", "Its parameters, as JSON.")
+
     def __post_init__(self) -> None:
         for name, low, high in (
             ("practice", 0.0, 1.0),
@@ -60,5 +68,17 @@ class EngineSettings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} must be {low} to {high}, not {value}")
+        if self.plugin and ":" not in self.plugin:
+            raise ValueError(f"plugin must be module:Class, not {self.plugin!r}")
+        _check_parameters(self.plugin_parameters)
         if self.repeats not in ("learn", "yes", "no"):
             raise ValueError(f"repeats must be learn, yes or no, not {self.repeats!r}")
+
+
+def _check_parameters(text: str) -> None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(f'plugin_parameters must be JSON like {{"n_factors": 10}}, not {text!r}')

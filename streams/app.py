@@ -45,6 +45,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
 
     Raises:
         SnapshotError: there is no such place to save the model.
+        PluginError: there is no such model as the settings plug in.
     """
     metrics = Metrics()
     intake = Intake(dead_letter_room, metrics)

@@ -279,8 +279,8 @@ def evaluate(
         Path | None, typer.Option(help="Draw quality over time (.png or .svg).")
     ] = None,
     repeats: Annotated[
-        Repeats, typer.Option(help="Whether users take an item again; learned by default.")
-    ] = Repeats.LEARN,
+        Repeats | None, typer.Option(help="Whether users take an item again; learned by default.")
+    ] = None,
     at_most: Annotated[int | None, typer.Option(help="Stop after so many events.", min=1)] = None,
     split: Annotated[
         str | None,
@@ -308,11 +308,12 @@ def evaluate(
             items=items,
             json_path=json_file,
             plot_path=plot,
-            repeats=repeats.value,
+            repeats=repeats.value if repeats else settings.engine.repeats,
             at_most=at_most,
             split=split,
             freeze=freeze,
             staleness=staleness,
+            settings=settings.engine,
             seed=seed,
         )
     )

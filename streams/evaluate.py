@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from models.evaluation.references import Repeats
 from models.evaluation.report import Json, Lift, Report, lateness_as_json
 from models.evaluation.tally import Estimate
 from models.interactions import Interactions
+from models.plugged import Plugged, PluginError, engine_of
 from models.recommender import Recommender
 from models.settings import EngineSettings
 from streams.evaluate_plot import PlotUnavailable, check_plot, plot_report
@@ -31,6 +33,7 @@ from streams.files import Faults, UnreadableFile, read_columns, read_facts
 FINE, LINES_SKIPPED, COULD_NOT_RUN = 0, 1, 2
 
 SHOWN_FAULTS = 3
+DEFAULTS = EngineSettings()
 
 LATE_FROM = 0.5
 """Where nothing else is asked, what is learned late is compared on this last part of the stream:
@@ -55,6 +58,7 @@ def run_evaluate(
     split: str | None = None,
     freeze: bool = False,
     staleness: str | None = None,
+    settings: EngineSettings = DEFAULTS,
     seed: int = 0,
 ) -> int:
     """Evaluate the engine on a file of events, an event at a time: tables, and JSON and a picture.
@@ -62,6 +66,7 @@ def run_evaluate(
     split: `time:0.8` learns the first 80 % of the events and scores the rest; with `freeze`, what
     is learned then ends there, each user's own history excepted. staleness: numbers of events, as
     `100,1000`: what the recommendations lose when all but the users' histories is learned so late.
+    settings: the engine's; `repeats` takes the place of theirs.
     Returns 0, or 1 when lines of a file had to be skipped, or 2 when nothing could be evaluated:
     the sentence printed says why and what to do.
     """
@@ -87,20 +92,22 @@ def run_evaluate(
         # What is not available today was when it was taken.
         known = {i: replace(f, available=True) for i, f in facts.items.items()} if facts else {}
         _check_delays(delays, log, first or LATE_FROM)
-        run = _Run(log, known, repeats, seed, freeze)
+        run = _Run(log, known, replace(settings, repeats=repeats), seed, freeze)
         with _progress(notes) as progress:
             run.prepare(progress)
-            report, seconds = run.evaluate(progress, first)
+            report, seconds, recommender = run.evaluate(progress, first)
             late = {
-                delay: run.evaluate(progress, first or LATE_FROM, delay)[0]
+                delay: run.evaluate(progress, first or LATE_FROM, delay).report
                 for delay in ([0, *delays] if delays else [])
             }
-    except (CannotEvaluate, PlotUnavailable, UnreadableFile) as problem:
+    except (CannotEvaluate, PlotUnavailable, PluginError, UnreadableFile) as problem:
         notes.print(str(problem), style="red", markup=False, highlight=False)
         return COULD_NOT_RUN
 
     skipped = read.skipped + (facts.skipped if facts else 0)
     _print(out, str(events), log, report, seconds, late)
+    if isinstance(recommender, Plugged):
+        notes.print(_say_of(recommender), markup=False, highlight=False)
     if json_path:
         found: dict[str, Json] = {
             "stream": str(events),
@@ -111,6 +118,12 @@ def run_evaluate(
             "skipped_lines": skipped,
             **report.as_json(),
         }
+        if isinstance(recommender, Plugged):
+            found["plugin"] = {
+                "model": recommender.settings.plugin,
+                "weight": round(recommender.weight, 6),
+                "fault": recommender.fault,
+            }
         if late:
             found["staleness"] = lateness_as_json(late)
         json_path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
@@ -126,6 +139,13 @@ def _faults(path: Path | None, faults: Faults) -> str:
     lines = [f"{faults.count:,} lines of {path} could not be read and were skipped:"]
     lines += [f"  line {fault.line}: {fault.reason}" for fault in faults.first[:SHOWN_FAULTS]]
     return "\n".join([*lines, "  …"] if faults.count > SHOWN_FAULTS else lines)
+
+
+def _say_of(recommender: Plugged) -> str:
+    name = recommender.settings.plugin
+    if recommender.fault:
+        return f"{name} raised and was left out from there on: {recommender.fault}."
+    return f"{name}: its opinion weighs {recommender.weight:.2f} beside the engine's score."
 
 
 def _console() -> Console:
@@ -209,13 +229,21 @@ class _Timed:
         return self.engine.item_ids(numbers)
 
 
+class _Evaluated(NamedTuple):
+    """The seconds are those that the engine took."""
+
+    report: Report
+    seconds: float
+    recommender: Recommender
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
     """What all evaluations of one command have in common."""
 
     log: EventLog
     facts: dict[str, ItemFacts]
-    repeats: Repeats
+    settings: EngineSettings
     seed: int
     freeze: bool
 
@@ -224,15 +252,14 @@ class _Run:
         compile_engine(lambda share, _: progress.update(building, completed=share))
         progress.remove_task(building)
 
-    def evaluate(self, progress: Progress, first: float, delay: int = 0) -> tuple[Report, float]:
-        """The report, and the seconds the engine took."""
-        recommender = Recommender(EngineSettings(repeats=self.repeats), seed=self.seed)
+    def evaluate(self, progress: Progress, first: float, delay: int = 0) -> _Evaluated:
+        recommender = engine_of(self.settings, seed=self.seed)
         engine = _Timed(Late(recommender, delay) if delay else recommender)
         evaluation = Prequential(
             engine,
             self.log,
             facts=self.facts,
-            repeats=self.repeats,
+            repeats=self.settings.repeats,
             split=first,
             freeze=self.freeze,
             seed=self.seed,
@@ -251,7 +278,7 @@ class _Run:
                 "occurred before."
                 + (" Score more of the stream with a smaller --split." if first else "")
             )
-        return report, engine.seconds
+        return _Evaluated(report, engine.seconds, recommender)
 
 
 def _progress(notes: Console) -> Progress:

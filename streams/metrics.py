@@ -110,6 +110,12 @@ class Metrics:
         self.model_events = Gauge(
             "freshet_model_events", "Events the model has learned from.", registry=r
         )
+        self.plugin_weight = Gauge(
+            "freshet_plugin_weight",
+            "What the opinion of the plugged-in model weighs beside the engine's score; 0 where "
+            "there is none, or where it raised and was left out.",
+            registry=r,
+        )
         self.followed = Counter(
             "freshet_followed_events",
             "Events learned of partitions that other workers serve, and at the start.",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from models.duplicates import Duplicates
 from models.interactions import Interactions, Kind
-from models.recommender import Recommender
+from models.plugged import engine_of
 from models.saved import Arrays
 from schemas import Event, EventType
 from streams.erased import Erased
@@ -48,11 +48,13 @@ class Replica:
     """The engine, and how far it has come. For the engine's thread alone (`streams.engine`).
 
     applied  by partition of `events`, how far it has been learned
+
+    Raises `models.plugged.PluginError` when the settings name a model that cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.recommender = Recommender(settings.engine, seed=settings.seed)
+        self.recommender = engine_of(settings.engine, seed=settings.seed)
         self.applied: dict[int, Place] = {}
         self.duplicates = Duplicates(settings.duplicate_window, settings.engine.max_users)
         self.erased = Erased()
@@ -107,7 +109,8 @@ class Replica:
         Raises:
             models.saved.LayoutError: it is another version's.
         """
-        self.recommender = Recommender.of_arrays(dict(arrays), self._settings.engine)
+        kind = type(self.recommender)
+        self.recommender = kind.of_arrays(dict(arrays), self._settings.engine)
         self.duplicates.load(arrays)
         places = arrays["applied"].reshape(-1, 3).tolist()
         self.applied = {partition: Place(*place) for partition, *place in places}

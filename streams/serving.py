@@ -19,6 +19,7 @@ from streams.erased import Erased
 from streams.intake import Taken
 from streams.metrics import Metrics
 from streams.publisher import Outgoing, Publisher
+from streams.quality import Quality
 from streams.replica import Replica
 from streams.settings import Settings
 from streams.waiting import Place, Waiting
@@ -80,7 +81,7 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
     ) -> None:
         super().__init__()
         self._settings, self._engine, self._erased = settings, engine, erased
-        self._publisher, self._metrics = publisher, metrics
+        self._publisher, self._metrics, self._quality = publisher, metrics, Quality(metrics)
         self._arrived: list[_Lesson] = []
         self._waiting = Waiting()
         self._something_came = asyncio.Event()
@@ -162,8 +163,7 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
         except Exception:
             log.exception("ranking failed", users=len(users))
             self._metrics.failures.labels("recommend").inc()
-        self._metrics.model_events.set(recommender.events)
-        self._metrics.score(recommender.scoreboard())
+        self._quality.observe(recommender)
         return _Turn(faults, lists, recommender.version)
 
     async def _publish(self, places: Sequence[Place], turn: _Turn) -> None:

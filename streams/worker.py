@@ -12,9 +12,10 @@ import uvloop
 from aiokafka.errors import KafkaConnectionError
 
 from models import compiled
+from models.plugged import PluginError
 from streams import logs
 from streams.app import build
-from streams.settings import Settings
+from streams.settings import Settings, SettingsError
 from streams.topics import TopicState, dead_letter_room, ensure_topics
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,7 @@ def run_worker(settings: Settings) -> int:
     Raises:
         TopicError: the topics do not fit the settings.
         KafkaConnectionError: no broker answered for `stall_seconds`.
+        SettingsError: the model that they plug in cannot be used.
     """
     logs.configure(settings)
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -40,7 +42,10 @@ def run_worker(settings: Settings) -> int:
     asyncio.set_event_loop(loop)
     states = loop.run_until_complete(_wait_for_topics(settings))
     compiled.compile()
-    parts = build(settings, dead_letter_room(states))
+    try:
+        parts = build(settings, dead_letter_room(states))
+    except PluginError as fault:
+        raise SettingsError(str(fault)) from fault
     worker = faust.worker.Worker(
         parts.app,
         *parts.services,

@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -46,8 +47,11 @@ def main() -> int:
     for folder, path in _streams(options.streams):
         log = EventLog.of(read_columns(path, at_most=options.at_most).rows)
         stream = folder if options.at_most is None else f"{folder}-first-{len(log)}"
+        begun: Counter[str] = Counter()
         for reference, run, start in _jobs(log, results / stream / "scored.npy"):
+            begun[reference] += 1
             due = not options.only or reference in (*options.only, "Freshet")
+            due = due and begun[reference] <= (options.runs or begun[reference])
             if not due or path_of(results, stream, reference, run).exists():
                 continue
             label = f"{stream}: {reference} {run}"
@@ -112,6 +116,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="where results and table go")
     parser.add_argument("--at-most", type=int, help="only the first N events of each stream")
     parser.add_argument("--only", action="append", help="only this reference (may be repeated)")
+    parser.add_argument("--runs", type=int, help="only the first N settings of each reference")
     options = parser.parse_args()
     if not any(_streams(options.streams)):
         parser.error(f"{options.streams} holds no folder with an events.csv or events.csv.gz")

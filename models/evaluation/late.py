@@ -47,6 +47,7 @@ class Late:
             found[0].names,
             np.concatenate([part.ranks for part in found]),
             np.concatenate([part.top_items for part in found]),
+            np.concatenate([part.top_scores for part in found]),
             np.concatenate([part.shares for part in found]),
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.settings import EngineSettings
 from streams.evaluate import COULD_NOT_RUN, FINE, LINES_SKIPPED, run_evaluate
 
 HEADER = "user_id,item_id,event,value,ts"
@@ -250,3 +251,33 @@ def test_a_result_that_cannot_be_written_is_refused_before_the_run(
 def test_evaluating_loads_no_kafka() -> None:
     code = "import sys, streams.evaluate; sys.exit('faust' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_plugged_in_model_is_named_with_its_weight(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = EngineSettings(plugin="river.reco:BiasedMF", plugin_parameters='{"seed": 1}')
+    events, result = csv(tmp_path / "a.csv", shop()), tmp_path / "r.json"
+    assert run_evaluate(events, json_path=result, settings=settings) == FINE
+    assert "river.reco:BiasedMF: its opinion weighs" in said(capsys)
+    plugin = json.loads(result.read_text())["plugin"]
+    assert plugin["model"] == "river.reco:BiasedMF"
+    assert plugin["weight"] != 0
+    assert plugin["fault"] is None
+
+
+def test_a_plugin_that_is_not_there_is_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = EngineSettings(plugin="no_such_module:Model")
+    assert run_evaluate(csv(tmp_path / "a.csv", shop()), settings=settings) == COULD_NOT_RUN
+    assert "No module named 'no_such_module'" in said(capsys)
+
+
+def test_the_command_takes_the_settings_of_the_engine(tmp_path: Path) -> None:
+    events = csv(tmp_path / "a.csv", shop())
+    options = ["--set", "engine.plugin=river.reco:NoSuch"]
+    command = [sys.executable, "-m", "streams", "evaluate", str(events), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == COULD_NOT_RUN
+    assert "river.reco has no NoSuch" in done.stderr

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
+from models.plugged import Plugged
+from models.settings import EngineSettings
 from schemas import decode_event
 from streams.intake import Taken, readable
 from streams.replica import Place, Replica
@@ -99,3 +101,16 @@ def test_what_an_erased_user_did_before_is_not_learned_again_and_what_follows_is
     assert b"ann" not in b"".join(array.tobytes() for array in replica.arrays().values())
     assert learn(replica, records[10:20]) == 0
     assert learn(replica, records[20:]) == 20
+
+
+def test_a_plugged_in_model_learns_with_the_replica_and_starts_anew_after_a_load() -> None:
+    settings = Settings(
+        engine=EngineSettings(plugin="river.reco:BiasedMF", plugin_parameters='{"seed": 1}')
+    )
+    replica, again = Replica(settings), Replica(settings)
+    learn(replica, log(300), practise=True)
+    assert isinstance(replica.recommender, Plugged)
+    assert replica.recommender.weight != 0
+    again.load({name: array.copy() for name, array in replica.arrays().items()})
+    assert isinstance(again.recommender, Plugged)
+    assert (again.recommender.events, again.recommender.weight) == (300, 0.0)
