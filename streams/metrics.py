@@ -110,6 +110,25 @@ class Metrics:
         self.model_events = Gauge(
             "freshet_model_events", "Events the model has learned from.", registry=r
         )
+        self.drift = Counter(
+            "freshet_drift",
+            "Changes found in live quality, by direction: `down` is worth a look, `up` is usual "
+            "while the engine is new.",
+            ["direction"],
+            registry=r,
+        )
+        for direction in ("up", "down"):
+            self.drift.labels(direction)
+        self.drift_hit_rate = Gauge(
+            "freshet_drift_hit_rate",
+            "The live Recall@10 since quality last changed.",
+            registry=r,
+        )
+        self.drift_window = Gauge(
+            "freshet_drift_window_events",
+            "Checked events since quality last changed.",
+            registry=r,
+        )
         self.plugin_weight = Gauge(
             "freshet_plugin_weight",
             "What the opinion of the plugged-in model weighs beside the engine's score; 0 where "
