@@ -83,7 +83,8 @@ def run_evaluate(
         facts = read_facts(items) if items else None
         log = EventLog.of(read.rows)
         if not len(log):
-            raise CannotEvaluate(f"{events} holds no events: nothing to evaluate.")
+            why = f"\n{_faults(events, read.faults)}" if read.skipped else ""
+            raise CannotEvaluate(f"{events} holds no events: nothing to evaluate.{why}")
         if log.reordered:
             notes.print(
                 f"{log.reordered:,} of {len(log):,} events were not in order of time; all are "

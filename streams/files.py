@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import IO, Final, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import IO, Any, Final, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -288,7 +288,21 @@ class _Source:
         if self.raw.peek(2)[:2] != _GZIP_MAGIC:
             return self.raw
         # Iterating a GzipFile itself is three times slower.
-        return io.BufferedReader(gzip.GzipFile(fileobj=self.raw), _BUFFER_BYTES)
+        return io.BufferedReader(_Unpacked(gzip.GzipFile(fileobj=self.raw)), _BUFFER_BYTES)
+
+
+class _Unpacked(io.RawIOBase):
+    """A gzip file in pieces as they come: where it is cut, all that came before has been read."""
+
+    def __init__(self, file: gzip.GzipFile) -> None:
+        super().__init__()
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto1(buffer)
 
 
 @contextmanager
