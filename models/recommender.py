@@ -200,12 +200,12 @@ class Recommender:
             growth.set_available(self._state, number, facts.available)
 
     def delete_items(self, item_ids: Sequence[str]) -> None:
-        """Never recommend these again, until they are upserted anew."""
+        """Never recommend these again, until they are upserted anew; nor those that nobody has
+        taken yet, when somebody does."""
         for item_id in item_ids:
-            number = self._items.get(item_id)
-            if number is not None:
-                self._forget_facts(number)
-                growth.set_available(self._state, number, False)
+            number = self._item(item_id)
+            self._forget_facts(number)
+            growth.set_available(self._state, number, False)
 
     def delete_undescribed(self) -> None:
         """After loading, and once the whole catalogue has been upserted: delete the items that

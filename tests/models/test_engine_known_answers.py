@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from streams_of import START, Row, checkerboard, learned, listed, views
 
 from models.catalogue import ItemFacts
 from models.interactions import Interactions, Kind
@@ -104,3 +106,101 @@ def test_the_reason_names_the_item_that_led_there() -> None:
     assert first.reason.because_of[0][0] == "p7.0"
     assert 0 < first.reason.share <= 1
     assert "Moon (2009)" in first.reason.text
+
+
+def test_everyone_gets_the_colour_of_their_own_squares_and_nothing_twice() -> None:
+    rows = checkerboard(1_800)
+    engine, now = learned(rows), rows[-1][4]
+    for user in range(60):
+        shown = listed(engine, f"u{user}", now)
+        assert np.mean([int(item[1:]) % 2 == user % 2 for item in shown]) >= 0.9, (user, shown)
+        assert not {item for who, item, *_ in rows if who == f"u{user}"} & set(shown)
+
+
+def test_a_rhythm_of_ones_own_is_found_out() -> None:
+    """Everyone has three items of their own and takes them in turn: a b a c a b a c …"""
+    pairs = [(f"u{user}", f"{'abac'[turn % 4]}{user}") for turn in range(60) for user in range(30)]
+    ranks = Recommender().rank_and_learn(Interactions.of(views(pairs))).ranks[-30 * 12 :, 0]
+    assert (ranks < 3).all()
+    assert (ranks < 1).mean() > 0.8
+
+
+def test_what_comes_next_is_told_from_what_came_before() -> None:
+    """Everyone takes items of one long chain, in its order, from a random place on."""
+    rng = np.random.default_rng(1)
+    pairs = [
+        (f"u{user}", f"i{first + k}")
+        for user, first in enumerate(rng.integers(80, size=300))
+        for k in range(12)
+    ]
+    now = START + len(pairs) * 60
+    engine = learned([*views(pairs), *(view("ann", f"i{k}", now) for k in (40, 41, 42))])
+    assert listed(engine, "ann", now)[0] == "i43"
+
+
+def test_from_the_first_event_on_there_is_a_list_and_it_holds_all_there_is() -> None:
+    engine = Recommender(EngineSettings(repeats="no"))
+    for k in range(12):
+        engine.learn(Interactions.of([view(f"u{k}", f"i{k}", START + 60 * k)]))
+        assert set(listed(engine, "stranger", START + 60 * k, 20)) == {
+            f"i{n}" for n in range(k + 1)
+        }
+
+
+def test_where_people_return_their_own_items_come_first_and_elsewhere_never() -> None:
+    rng = np.random.default_rng(2)
+    returning = [(f"u{u}", f"i{u % 7}{rng.integers(4)}") for u in range(40) for _ in range(25)]
+    rng.shuffle(returning)
+    engine = learned(views([(user, item) for user, item in returning]))
+    assert {item[:2] for item in listed(engine, "u3", START + 86_400, 4)} == {"i3"}
+
+
+def crowd(events: int) -> list[Row]:
+    """Two tastes over items of falling popularity."""
+    rng = np.random.default_rng(5)
+    pairs = []
+    for _ in range(events):
+        user = int(rng.integers(400))
+        pairs.append((f"u{user}", f"i{(int(200 * rng.random() ** 2.5) * 2 + user) % 400}"))
+    return views(pairs, every=300)
+
+
+def with_more(rows: list[Row], by: str) -> tuple[list[Row], list[int]]:
+    """The rows with a tenth more: by anybody, at random; or by one user who pushes five items.
+    And where the rows are."""
+    rng = np.random.default_rng(4)
+    items = sorted({row[1] for row in rows})
+    mixed, places = [], []
+    for row in rows:
+        if rng.random() < 1 / 9:
+            user = "flooder" if by == "one user" else f"u{rng.integers(400)}"
+            item = items[int(rng.integers(5 if by == "one user" else len(items)))]
+            mixed.append(view(user, item, row[4]))
+        places.append(len(mixed))
+        mixed.append(row)
+    return mixed, places
+
+
+@pytest.mark.parametrize("by", ["anybody", "one user"])
+def test_a_tenth_of_the_events_that_means_nothing_costs_at_most_three_percent(by: str) -> None:
+    """On 10,000 events of a crowd; the same events are scored."""
+    rows = crowd(10_000)
+    clean = Recommender(seed=3).rank_and_learn(Interactions.of(rows)).ranks[:, 0]
+    mixed, places = with_more(rows, by)
+    noisy = Recommender(seed=3).rank_and_learn(Interactions.of(mixed)).ranks[places, 0]
+    scored = ~np.isnan(clean) & ~np.isnan(noisy)
+    assert (noisy[scored] < 10).mean() > 0.97 * (clean[scored] < 10).mean()
+
+
+def test_one_user_cannot_push_an_item_to_the_top() -> None:
+    """A tenth of all events are one user's, all of one item that nobody else takes."""
+    rows = crowd(6_000)
+    mixed = [
+        row
+        for k, real in enumerate(rows)
+        for row in ((real, view("flooder", "pushed", real[4])) if k % 9 == 0 else (real,))
+    ]
+    engine, now = learned(mixed), mixed[-1][4]
+    assert listed(engine, "stranger", now)[0] != "pushed"
+    for user in range(100):
+        assert listed(engine, f"u{user}", now)[0] != "pushed"
