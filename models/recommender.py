@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from models import engine, growth, saved
 from models.board import LONGEST_LIST
-from models.catalogue import ItemFacts
+from models.catalogue import Choice, ItemFacts
+from models.described import Described
 from models.engine import Answers
 from models.evidence import FAMILIES, STRATEGIES
 from models.ids import Ids
@@ -77,10 +78,12 @@ class Recommender:
     def __init__(self, settings: EngineSettings = EngineSettings(), *, seed: int = 0) -> None:  # noqa: B008
         self.settings = settings
         self._users, self._items = Ids(reserved=GUEST + 1), Ids()
-        self._facts: dict[int, ItemFacts] = {}
+        self._described = Described()
         #: Items described before a save and not since; see `delete_undescribed`.
         self._undescribed: set[int] = set()
-        self._categories: dict[str, set[int]] = {}
+        self._hidden: tuple[Choice, ...] = ()
+        #: bool by item number, as far as it reaches.
+        self._hidden_items = np.zeros(0, np.bool_)
         self._state = growth.new_state(seed)
         self._rules = engine.Rules(
             repeats=_RULE[settings.repeats],
@@ -150,7 +153,7 @@ class Recommender:
         A user never seen gets what is popular. Never writes learned state.
         """
         numbers = np.array([self._users.get(user, GUEST) for user in users], np.int32)
-        return self._rank(users, numbers, now, n, self._norm, _NO_ITEMS, reasons)
+        return self._rank(users, numbers, now, n, self._shown(), _NO_ITEMS, reasons)
 
     def answer(
         self,
@@ -158,21 +161,19 @@ class Recommender:
         now: float,
         n: int = 10,
         *,
-        categories: Sequence[str] = (),
+        only: Choice = Choice(),  # noqa: B008
         exclude: Sequence[str] = (),
         context_items: Sequence[str] = (),
     ) -> Ranking:
         """One list on request.
 
-        categories: only items of any of these. exclude: item ids left out. context_items: what the
-        user is looking at in this session, oldest first; they count as if just taken.
+        only: the items to choose from. exclude: item ids left out. context_items: what the user is
+        looking at in this session, oldest first; they count as if just taken.
         """
         number = self._users.get(user, GUEST)
-        norm = self._norm
-        if categories:
-            norm = np.zeros_like(norm)
-            wanted = self._of_categories(categories)
-            norm[wanted] = self._norm[wanted]
+        norm = self._shown()
+        if only:
+            norm = norm * self._described.fitting(only, len(norm))
         known = (self._items.get(item) for item in (*exclude, *context_items))
         excluded = np.array([item for item in known if item is not None], np.int32)
         if context_items:
@@ -192,11 +193,9 @@ class Recommender:
         """Tell what is known of items; one that is not available is never recommended."""
         for facts in items:
             number = self._item(facts.item_id)
-            self._forget_facts(number)
-            self._facts[number] = facts
+            self._described.put(number, facts)
             self._undescribed.discard(number)
-            for category in facts.categories:
-                self._categories.setdefault(category, set()).add(number)
+            self._set_hidden(number, any(choice.fits(facts) for choice in self._hidden))
             growth.set_available(self._state, number, facts.available)
 
     def delete_items(self, item_ids: Sequence[str]) -> None:
@@ -206,6 +205,18 @@ class Recommender:
             number = self._item(item_id)
             self._forget_facts(number)
             growth.set_available(self._state, number, False)
+
+    def hide(self, choices: Sequence[Choice]) -> None:
+        """Recommend nothing that any of these means, from now on and until told otherwise. It is
+        no part of what is learned or saved."""
+        self._hidden = tuple(choices)
+        self._hidden_items = np.zeros(len(self._norm), np.bool_)
+        for choice in self._hidden:
+            self._hidden_items |= self._described.fitting(choice, len(self._norm))
+
+    def facts(self, item_ids: Iterable[str]) -> list[ItemFacts | None]:
+        """What is known of these items, None where nothing is."""
+        return [self._described.get(self._items.get(item_id)) for item_id in item_ids]
 
     def delete_undescribed(self) -> None:
         """After loading, and once the whole catalogue has been upserted: delete the items that
@@ -227,7 +238,7 @@ class Recommender:
         They are the engine's own memory: write them out, or copy them, before it learns on. What
         items are like is not among them: upsert the catalogue again after loading.
         """
-        described = np.array(sorted(self._facts.keys() | self._undescribed), np.int64)
+        described = np.array(sorted(self._described.numbers() | self._undescribed), np.int64)
         return {
             "format": np.array([FORMAT], np.int64),
             "described": described,
@@ -276,14 +287,25 @@ class Recommender:
     def _second(self, now: float) -> int:
         return int(engine.second_of(self._state.time, _usable(np.array([now], np.float64))[0]))
 
-    def _of_categories(self, categories: Iterable[str]) -> list[int]:
-        return sorted(set().union(*(self._categories.get(c, set()) for c in categories)))
+    def _shown(self) -> NDArray[np.float32]:
+        """What may be recommended: `_norm` without what is hidden."""
+        if not self._hidden:
+            return self._norm
+        shown = self._norm.copy()
+        shown[: len(self._hidden_items)][self._hidden_items] = 0
+        return shown
+
+    def _set_hidden(self, number: int, hidden: bool) -> None:
+        if number >= len(self._hidden_items) and hidden:
+            longer = np.zeros(len(self._norm), np.bool_)
+            longer[: len(self._hidden_items)] = self._hidden_items
+            self._hidden_items = longer
+        if number < len(self._hidden_items):
+            self._hidden_items[number] = hidden
 
     def _forget_facts(self, number: int) -> None:
-        facts = self._facts.pop(number, None)
-        if facts:
-            for category in facts.categories:
-                self._categories[category].discard(number)
+        self._described.remove(number)
+        self._set_hidden(number, False)
 
     def _item(self, item_id: str) -> int:
         if item_id not in self._items and len(self._items) >= self.settings.max_items:
@@ -436,7 +458,7 @@ class Recommender:
         return Reason(FAMILIES[source], share, because_of, reasons_in_words(source, cause))
 
     def _title(self, item: int) -> str:
-        facts = self._facts.get(item)
+        facts = self._described.get(item)
         return facts.title if facts and facts.title else self._items.name(item)
 
 

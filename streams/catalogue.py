@@ -79,5 +79,6 @@ def facts(item: Item) -> ItemFacts:
         title=item.title,
         text=item.text,
         categories=tuple(item.categories),
+        attributes=item.attributes,
         available=item.available,
     )

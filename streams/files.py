@@ -170,6 +170,7 @@ def read_facts(path: Path) -> Facts:
                 title=item.title,
                 text=item.text,
                 categories=tuple(item.categories),
+                attributes=item.attributes,
                 available=item.available,
             )
             for _, item in file

@@ -6,6 +6,7 @@ import time
 
 import structlog
 
+from models.catalogue import Choice
 from models.ranking import Ranking
 from schemas import Cause, Rejected, RejectReason, Request, decode_request, encode
 from streams.answers import recommendation
@@ -74,7 +75,7 @@ class RequestPath:
                     request.user_id,
                     now,
                     request.n,
-                    categories=request.categories,
+                    only=Choice(any=tuple(request.categories)),
                     exclude=request.exclude,
                     context_items=request.context_items,
                 )

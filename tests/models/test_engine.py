@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models import growth, jit
-from models.catalogue import ItemFacts
+from models.catalogue import Choice, ItemFacts
 from models.interactions import Interactions, Kind
 from models.recommender import Recommender
 from models.settings import EngineSettings
@@ -184,10 +184,10 @@ def test_an_answer_obeys_its_filters() -> None:
     recommender.upsert_items(
         [ItemFacts(f"i{k}", categories=("odd" if k % 2 else "even",)) for k in range(1, 121)]
     )
-    items = [i.item_id for i in recommender.answer("x", 1.6e9, 20, categories=["odd"]).items]
+    items = [i.item_id for i in recommender.answer("x", 1.6e9, 20, only=Choice(any=("odd",))).items]
     assert items
     assert all(int(item[1:]) % 2 for item in items)
-    rest = recommender.answer("x", 1.6e9, 20, categories=["odd"], exclude=items[:3]).items
+    rest = recommender.answer("x", 1.6e9, 20, only=Choice(any=("odd",)), exclude=items[:3]).items
     assert not set(items[:3]) & {i.item_id for i in rest}
 
 
@@ -240,7 +240,9 @@ def test_nothing_is_compiled_while_events_are_processed() -> None:
     recommender.rank_and_learn(Interactions.of(zipf_rows(20, seed=9)))
     recommender.recommend(["u1", "x"], 1.6e9, 5, reasons=False)
     recommender.recommend(["u1", "x"], 1.6e9, 5, reasons=True)
-    recommender.answer("u1", 1.6e9, categories=["c"], exclude=["i1"], context_items=["i2", "i3"])
+    recommender.answer(
+        "u1", 1.6e9, only=Choice(any=("c",)), exclude=["i1"], context_items=["i2", "i3"]
+    )
     recommender.upsert_items([ItemFacts("new"), ItemFacts("i1", available=False)])
     recommender.delete_items(["i1"])
     recommender.forget("u1")
