@@ -119,6 +119,12 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
                 break
             weights[back] = F(0)
             cause = history.words[newest - back, ITEM]
+            for b in range(walked):  # an item taken more than once is one cause
+                if b != back and history.words[newest - b, ITEM] == cause:
+                    weights[b] = F(0)
+                    for c in range(PARTS):
+                        board.part[back, r, c] += board.part[b, r, c]
+                        board.part[b, r, c] = F(0)
             _without(state, line, r, back, walked, cause, own_slot, cause == items[r])
             rest = bias + low_rank
             if back < WALK:
