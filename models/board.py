@@ -31,7 +31,7 @@ SHORTLIST = 60
 """Items that each of the accumulated scores puts forward."""
 
 #: Columns of `tally` beyond the six scores (`evidence.SYMMETRIC` … `evidence.NEIGHBOURS`).
-LINKS, BEST, BEST_FORWARD, AFTER, NORM = 6, 7, 8, 9, 10
+LINKS, BEST, BEST_FORWARD, AFTER, ALIKE, NORM = 6, 7, 8, 9, 10, 11
 TALLY = 12
 
 MASKED = np.int32(-1)
@@ -40,11 +40,13 @@ MASKED = np.int32(-1)
 class Board(NamedTuple):
     """mark: int32 [items, 2], (ranking number, line or MASKED) of each item.
 
-    number: int64 [2]: the ranking's number; lines in use.
+    number: int64 [3]: the ranking's number; lines in use; categories in `profiled`.
     item: int32 [LINES]. tally: float32 [LINES, TALLY], accumulated scores. chosen: int32 [LINES],
     1 + the line's place among the candidates, or 0. candidate: int32 [CANDIDATES], lines.
     best: float32 [6], the highest of each score. heap_value, heap_line: [6, SHORTLIST].
     evidence: float32 [COLUMNS, CANDIDATES]. score, chance: float32 [CANDIDATES], the ranker's.
+    profile: float32 [categories, 3], what the user takes of each (`sources.categories`); profiled:
+    int32, the categories where it is not 0.
     user_mark, similarity, visitor, anchor, anchor_item: of users met (`sources.neighbours`).
     heap_size, heap_least, top, query, pull, drawn, odds, linear, column, units: passing values.
     listed: int32, places of the list's candidates; listed_as: int32 [CANDIDATES], 1 + their place
@@ -64,6 +66,8 @@ class Board(NamedTuple):
     score: NDArray[np.float32]
     chance: NDArray[np.float32]
     hidden: NDArray[np.float32]
+    profile: NDArray[np.float32]
+    profiled: NDArray[np.int32]
     user_mark: NDArray[np.int32]
     similarity: NDArray[np.float32]
     visitor: NDArray[np.int32]
@@ -84,11 +88,11 @@ class Board(NamedTuple):
     part: NDArray[np.float32]
 
 
-def new_board(items: int, users: int, hidden: int, visitors: int) -> Board:
-    """Scratch for this many items and users."""
+def new_board(items: int, users: int, categories: int, hidden: int, visitors: int) -> Board:
+    """Scratch for this many items, users and categories."""
     return Board(
         mark=np.zeros((items, 2), np.int32),
-        number=np.zeros(2, np.int64),
+        number=np.zeros(3, np.int64),
         item=np.zeros(LINES, np.int32),
         tally=np.zeros((LINES, TALLY), np.float32),
         chosen=np.zeros(LINES, np.int32),
@@ -100,6 +104,8 @@ def new_board(items: int, users: int, hidden: int, visitors: int) -> Board:
         score=np.zeros(CANDIDATES, np.float32),
         chance=np.zeros(CANDIDATES, np.float32),
         hidden=np.zeros((hidden, CANDIDATES), np.float32),
+        profile=np.zeros((categories, 3), np.float32),
+        profiled=np.zeros(categories, np.int32),
         user_mark=np.zeros((users, 2), np.int32),
         similarity=np.zeros(visitors, np.float32),
         visitor=np.zeros(visitors, np.int32),

@@ -42,7 +42,17 @@ from models.jit import bare_kernel, inlined
 from models.lists import spare
 from models.numeric import F, log, uniform
 from models.ranker import Ranker
-from models.sources import covisitation, embeddings, neighbours, repeats, trends
+from models.sources import (
+    categories,
+    content,
+    covisitation,
+    embeddings,
+    neighbours,
+    repeats,
+    trends,
+)
+from models.sources.categories import Categories
+from models.sources.content import Content
 from models.sources.covisitation import Covisitation
 from models.sources.embeddings import Embeddings
 from models.sources.neighbours import Neighbours
@@ -85,6 +95,8 @@ class State(NamedTuple):
     neighbours: Neighbours
     embeddings: Embeddings
     repeats: Repeats
+    categories: Categories
+    content: Content
     ranker: Ranker
     clock: NDArray[np.int64]
     time: NDArray[np.float64]
@@ -266,6 +278,9 @@ def _gather(state, user, second, norm, excluded, rule):  # type: ignore[no-untyp
     chosen = trends.propose(state.trends, norm, board, chosen)
     if own:
         chosen = repeats.propose(history, user, board, norm, chosen)
+    taken = state.covisitation.taken
+    chosen = content.propose(state.content, history, user, taken, board, norm, chosen)
+    chosen = categories.propose(state.categories, history, user, taken, board, norm, chosen)
     if chosen == 0:
         return 0
 
@@ -283,6 +298,8 @@ def _gather(state, user, second, norm, excluded, rule):  # type: ignore[no-untyp
     embeddings.user_vector(state.embeddings, history, user, board.query)
     embeddings.evidence(state.embeddings, board, chosen)
     repeats.evidence(history, user, second, board, chosen, own)
+    categories.evidence(state.categories, state.trends.decayed, board, chosen)
+    content.evidence(board, chosen)
     ranker.set_context(state.ranker, users, user, second, board.best, lines, met, own)
     return chosen
 
@@ -397,6 +414,7 @@ def _learn_everywhere(state, user, item, second, value, weight, rules, full):  #
         )
     covisitation.learn(state.covisitation, history, user, item, second, weight, clock[TAKEN])
     trends.learn(state.trends, item, second, clock[TAKEN], weight)
+    categories.learn(state.categories, state.trends.decayed, item, weight)
     neighbours.learn(state.neighbours, user, item, users.dropped[user] + history.size[user])
     state.embeddings.recent[state.embeddings.seen[0] % embeddings.RECENT] = item
     state.embeddings.seen[0] += 1

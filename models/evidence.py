@@ -35,9 +35,12 @@ OWN, OWN_COUNT, OWN_RECENCY, OWN_GAP, OWN_RHYTHM = range(33, 38)
 # Neighbours again: what they took right after; and the share of the history that links to an item.
 FOLLOWING, LINKED = 38, 39
 
-COLUMNS = 40
+# What the catalogue says: the user's categories, and texts that are alike.
+KIN, KIN_NOW, KIN_TREND, CONTENT = range(40, 44)
 
-FAMILIES = ("covisitation", "neighbours", "trends", "embeddings", "repeats")
+COLUMNS = 44
+
+FAMILIES = ("covisitation", "neighbours", "trends", "embeddings", "repeats", "content")
 """The sources as people know them, in the order of `FAMILY`'s numbers."""
 
 FAMILY = np.zeros(COLUMNS, np.int32)
@@ -45,6 +48,7 @@ FAMILY[[RELATIVE + NEIGHBOURS, ABSOLUTE + NEIGHBOURS, FOLLOWING]] = 1
 FAMILY[TREND : ESTEEM + 1] = 2
 FAMILY[[AFFINITY, LEANING]] = 3
 FAMILY[OWN : OWN_RHYTHM + 1] = 4
+FAMILY[KIN : CONTENT + 1] = 5
 
 BLANK = np.zeros(COLUMNS, np.float32)
 BLANK[RELATIVE : RELATIVE + SCORES] = FLOOR
@@ -55,6 +59,8 @@ BLANK[TREND + 1 : TREND + TRENDS] = -9.0
 BLANK[[AGE, STALENESS, EVENT_AGE]] = 14.0
 BLANK[OWN_RECENCY] = -6.0
 BLANK[FOLLOWING] = FLOOR
+BLANK[KIN_TREND] = -9.0
+BLANK[CONTENT] = np.log(2e-2)
 
 #: The single strategies that are measured on their own: name, and the column they rank by.
 STRATEGIES = (
@@ -74,5 +80,7 @@ STRATEGIES = (
     ("trends.50000_events", TREND + 7),
     ("embeddings", AFFINITY),
     ("repeats", OWN_RECENCY),
+    ("categories", KIN_TREND),
+    ("content", CONTENT),
 )
 STRATEGY_COLUMNS = np.array([column for _, column in STRATEGIES], np.int32)

@@ -14,7 +14,16 @@ from models.engine import Rules, State
 from models.evidence import STRATEGIES
 from models.lists import Lists, blank, grow, purge, release
 from models.ranker import HIDDEN, new_ranker
-from models.sources import covisitation, embeddings, neighbours, repeats, trends
+from models.sources import (
+    categories,
+    content,
+    covisitation,
+    embeddings,
+    neighbours,
+    repeats,
+    trends,
+)
+from models.sources.content import Content
 from models.sources.neighbours import MET
 from models.user import GUEST, ITEM, TIME, Users, new_users, remember
 
@@ -39,12 +48,14 @@ def new_state(seed: int) -> State:
         neighbours=neighbours.new_neighbours(FIRST),
         embeddings=embeddings.new_embeddings(FIRST, FIRST, FIRST),
         repeats=repeats.new_repeats(),
+        categories=categories.new_categories(FIRST, FIRST),
+        content=content.new_content(0),
         ranker=new_ranker(FIRST, FIRST, np.random.default_rng(seed)),
         clock=np.zeros(4, np.int64),
         time=np.zeros(4),
         random=np.array([seed], np.uint64),
         hits=np.zeros((1 + len(STRATEGIES), 2), np.int64),
-        board=new_board(FIRST, FIRST, HIDDEN, MET),
+        board=new_board(FIRST, FIRST, FIRST, HIDDEN, MET),
     )
 
 
@@ -58,7 +69,37 @@ def relinked(state: State) -> State:
 def with_board(state: State) -> State:
     """The same after loading arrays: with a board as large as it needs, and views made anew."""
     items, users = len(state.covisitation.norm), len(state.users.dropped)
-    return relinked(state._replace(board=new_board(items, users, HIDDEN, MET)))
+    count = len(state.categories.events)
+    return relinked(state._replace(board=new_board(items, users, count, HIDDEN, MET)))
+
+
+def with_categories(state: State, count: int) -> State:
+    """The same, with room for this many categories."""
+    held = state.categories
+    if count <= len(held.events):
+        return state
+    n = _enlarged(len(held.events), count)
+    return state._replace(
+        categories=held._replace(
+            events=_longer(held.events, n),
+            idf=_longer(held.idf, n),
+            listed=_longer(held.listed, n),
+            length=_longer(held.length, n),
+            newest=_longer(held.newest, n, -1),
+            arrived=_longer(held.arrived, n),
+        ),
+        board=state.board._replace(
+            profile=_longer(state.board.profile, n), profiled=_longer(state.board.profiled, n)
+        ),
+    )
+
+
+def with_content(state: State) -> State:
+    """The same, with a row of what is alike for every item."""
+    items = len(state.covisitation.norm)
+    if len(state.content.item) == items:
+        return state
+    return state._replace(content=_more_content(state.content, items))
 
 
 def with_items(state: State, items: int) -> State:
@@ -81,6 +122,8 @@ def with_items(state: State, items: int) -> State:
         ),
         neighbours=seen._replace(visits=_more_lists(seen.visits, n), seen=_longer(seen.seen, n)),
         embeddings=state.embeddings._replace(slot=_longer(state.embeddings.slot, n)),
+        categories=state.categories._replace(of=_longer(state.categories.of, n, -1)),
+        content=_more_content(state.content, n) if len(state.content.item) else state.content,
         board=state.board._replace(mark=_longer(state.board.mark, n)),
     )
 
@@ -163,6 +206,10 @@ def memory(state: State, users: int, items: int) -> dict[str, float]:
         "item: trends": float(sum(array[:1].nbytes for array in of_items)),
         "item: visitors": touched(seen.visits) / items + 16 + 4,
         "item: vectors": sum(array[:slots].nbytes for array in of_slots) / items + 4,
+        "item: catalogue": float(
+            state.categories.of[:1].nbytes
+            + sum(array[:1].nbytes for array in state.content if len(array))
+        ),
         "item: scratch": float(state.board.mark[:1].nbytes),
         "user": (touched(held.history) + touched(held.refused)) / users + per_row + 32,
     }
@@ -179,7 +226,18 @@ def rest_the_board(state: State, rankings: int) -> None:
 def set_available(state: State, item: int, available: bool) -> None:
     """Whether an item may be recommended."""
     norm, count = state.covisitation.norm, state.covisitation.taken
-    norm[item] = (count[item] + 1.0) ** -0.5 if available else 0.0
+    if available != (norm[item] > 0):
+        norm[item] = (count[item] + 1.0) ** -0.5 if available else 0.0
+
+
+def set_categories(state: State, item: int, numbers: Sequence[int]) -> None:
+    """The item is of these categories, and no others."""
+    kept = np.full(categories.KEPT, -1, np.int32)
+    kept[: len(numbers)] = numbers[: categories.KEPT]
+    if np.array_equal(kept, state.categories.of[item]):
+        return
+    taken = state.covisitation.taken[item]
+    categories.describe(state.categories, state.trends.decayed, item, kept, taken)
 
 
 def kept_out(state: State, user: int, rules: Rules) -> NDArray[np.int32]:
@@ -261,6 +319,8 @@ def forget_items(state: State, items: Sequence[int]) -> None:
         release(state.neighbours.visits, item)
         trends.remove(state.trends, item)
         embeddings.take_back(state.embeddings, item)
+        set_categories(state, item, [])
+    _unlink(state.content, gone)
     state.clock[engine.KNOWN] -= int(np.count_nonzero(state.covisitation.taken[gone]))
     state.covisitation.taken[gone] = 0
     state.covisitation.norm[gone] = 1
@@ -284,6 +344,23 @@ def _longer(array: Any, n: int, fill: float = 0) -> Any:
     if fill:
         array[before:] = fill
     return array
+
+
+def _unlink(held: Content, gone: NDArray[np.bool_]) -> None:
+    """Take items out of all rows of what is alike; what is left moves together."""
+    if not len(held.item):
+        return
+    held.item[gone], held.told[gone] = -1, 0
+    named = (held.item >= 0) & gone[held.item]
+    for row in np.flatnonzero(named.any(axis=1)):
+        left = held.item[row][(held.item[row] >= 0) & ~named[row]]
+        kept = held.alike[row][(held.item[row] >= 0) & ~named[row]]
+        held.item[row] = -1
+        held.item[row, : len(left)], held.alike[row, : len(left)] = left, kept
+
+
+def _more_content(held: Content, n: int) -> Content:
+    return Content(_longer(held.item, n, -1), _longer(held.alike, n), _longer(held.told, n))
 
 
 def _new_users(n: int) -> Users:

@@ -10,8 +10,9 @@ For a candidate with (normalised) evidence x, in the context c of this user and 
              ranking, where the embeddings are learned for finding
 
 and  p = softmax(score)  over the candidates. One step of cross-entropy per event, the item that
-was really taken next being the right one: Adam (Kingma & Ba 2015) on the shared weights, Adagrad
-on those of a user or an item. Candidates with p below RARE enter the gradient by unbiased
+was really taken next being the right one: schedule-free Adam (Defazio et al. 2024) on the shared
+weights, whose running mean over MEAN_OVER steps keeps following the stream, Adagrad on those of a
+user or an item. Candidates with p below RARE enter the gradient by unbiased
 sampling: with probability p/RARE, and then as if p were RARE.
 
 Evidence is brought to mean 0 and variance 1 by running statistics, and clipped to ±4, so that no
@@ -43,7 +44,13 @@ HIDDEN = 32
 CONTEXT = 16
 RANK = 32
 
-RATE = 3e-4
+RATE = 8e-4
+WARM_UP, MEAN_OVER = 500.0, 4_000.0
+"""Steps over which the rate rises, and over which the shared weights are averaged."""
+
+BLEND = F(0.9)
+"""The mean's part in the weights that are used; the rest is the newest step's."""
+
 USER_RATE, ITEM_RATE, RANK_RATE = F(0.02), F(0.02), F(0.05)
 USER_DECAY = F(0.999)
 RARE = F(0.01)
@@ -63,7 +70,8 @@ BIAS, SQUARES_BIAS, SQUARES_IN, SQUARES_OUT = 0, 1, 2, 3
 
 
 class Ranker(NamedTuple):
-    """theta, momentum, squares, gradient: float32, the shared weights and Adam's memory of them.
+    """theta, fast, squares, gradient: float32, the shared weights as used (θ) and as last stepped
+    to (z), and the memory of their gradients.
 
     steps: int64 [1]. mean, variance: float64 [COLUMNS], of the evidence. deviation: float32
     [users, COLUMNS]; deviation_squares: float32 [users]. into, out: float32 [slots, RANK] and
@@ -72,7 +80,7 @@ class Ranker(NamedTuple):
     """
 
     theta: NDArray[np.float32]
-    momentum: NDArray[np.float32]
+    fast: NDArray[np.float32]
     squares: NDArray[np.float32]
     gradient: NDArray[np.float32]
     steps: NDArray[np.int64]
@@ -99,7 +107,7 @@ def new_ranker(users: int, slots: int, random: np.random.Generator) -> Ranker:
     linear[TREND + 1 : TREND + TRENDS, 0] = 0.1
     return Ranker(
         theta=theta,
-        momentum=np.zeros(_END, np.float32),
+        fast=theta.copy(),
         squares=np.zeros(_END, np.float32),
         gradient=np.zeros(_END, np.float32),
         steps=np.zeros(1, np.int64),
@@ -333,19 +341,17 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
 
 @bare_kernel
 def _adam(state):  # type: ignore[no-untyped-def]
+    """Schedule-free Adam; the running mean x follows from θ = (1 − BLEND) z + BLEND x."""
     state.steps[0] += 1
-    k = min(state.steps[0], 100_000)
-    step = F(RATE * np.sqrt(1 - 0.999**k) / (1 - 0.9**k))
-    theta, momentum, squares, gradient = (
-        state.theta,
-        state.momentum,
-        state.squares,
-        state.gradient,
-    )
+    t = state.steps[0]
+    step = F(RATE * min(1.0, t / WARM_UP) * np.sqrt(1 - 0.999 ** min(t, 100_000)))
+    share = F(max(1.0 / t, 1.0 / MEAN_OVER))
+    theta, fast, squares, gradient = state.theta, state.fast, state.squares, state.gradient
     for i in range(_END):
         g = gradient[i]
-        m = F(0.9) * momentum[i] + F(0.1) * g
+        mean = (theta[i] - (F(1) - BLEND) * fast[i]) * (F(1) / BLEND)
         v = F(0.999) * squares[i] + F(0.001) * g * g
-        momentum[i] = m
         squares[i] = v
-        theta[i] -= step * m / (np.sqrt(v) + F(1e-6))
+        fast[i] -= step * g / (np.sqrt(v) + F(1e-6))
+        mean += share * (fast[i] - mean)
+        theta[i] = (F(1) - BLEND) * fast[i] + BLEND * mean

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.board import LINKS, NORM, PARTS, WALKED
+from models.board import ALIKE, LINKS, NORM, PARTS, WALKED
 from models.evidence import (
     ABSOLUTE,
     AFFINITY,
@@ -30,9 +30,11 @@ from models.evidence import (
     STRONGEST,
     SUPPORT,
 )
+from models.evidence import CONTENT as CONTENT_COLUMN
 from models.jit import bare_kernel, inlined
 from models.numeric import F, log
 from models.ranker import CLIP, RANK, WALK, WALK_DECAY, score_of
+from models.sources import content
 from models.sources.covisitation import (
     AHEAD,
     FIRST_READ,
@@ -49,7 +51,7 @@ from models.sources.covisitation import (
 from models.sources.embeddings import REMEMBERED, WIDTH
 from models.user import ITEM
 
-COVISITATION, NEIGHBOURS, TRENDS, EMBEDDINGS, REPEATS = range(len(FAMILIES))
+COVISITATION, NEIGHBOURS, TRENDS, EMBEDDINGS, REPEATS, CONTENT = range(len(FAMILIES))
 
 CAUSES = 4
 """History items whose part is tried out, for each item of the list."""
@@ -108,8 +110,11 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
             for c in range(PARTS):
                 if board.part[b, r, c] > 0:
                     weights[b] += board.part[b, r, c] / board.tally[line, c]
-            if history.words[newest - b, ITEM] == items[r]:
+            earlier = history.words[newest - b, ITEM]
+            if earlier == items[r]:
                 weights[b] += F(10)
+            elif earlier >= 0:
+                weights[b] += content.part(state.content, earlier, items[r], b)
         for _ in range(CAUSES):
             back = 0
             for b in range(walked):
@@ -280,6 +285,10 @@ def _without(state, line, r, back, walked, cause, own_slot, own):  # type: ignor
             z += weight * vectors.into[vectors.slot[cause], f] * vectors.out[own_slot, f]
         scale = F(1.0 / np.sqrt(ranker.variance[AFFINITY] + 1e-4))
         column[AFFINITY] = min(max(column[AFFINITY] - z * scale, -CLIP), CLIP)
+    given = content.part(state.content, cause, board.item[line], back)
+    if given > 0:
+        z = log(max(F(0), tally[ALIKE] - given) + content.NONE)
+        column[CONTENT_COLUMN] = _normal(mean, variance, CONTENT_COLUMN, z)
     if own:
         for f in range(OWN, OWN_RHYTHM + 1):
             column[f] = _normal(mean, variance, f, BLANK[f])
@@ -287,6 +296,8 @@ def _without(state, line, r, back, walked, cause, own_slot, own):  # type: ignor
 
 def sentence(source: int, cause: str | None) -> str:
     """The reason as a person would say it. cause: the title of the user's own item, if any."""
+    if source == CONTENT:
+        return f"Of the same kind as “{cause}”." if cause else "Of a kind you often choose."
     if source == REPEATS:
         return "You come back to this regularly."
     if source == TRENDS or cause is None:

@@ -22,10 +22,13 @@ from models.interactions import Interactions
 from models.ranking import Ranking, Reason, Recommended
 from models.reasons import sentence as reasons_in_words
 from models.settings import EngineSettings
+from models.sources import content
+from models.sources.categories import KEPT, MOST_CATEGORIES
+from models.sources.content import LINKED
 from models.sources.repeats import ALWAYS, LEARN, NEVER
 from models.user import GUEST, Users
 
-FORMAT = 1
+FORMAT = 2
 """Rises when the same events would give another state."""
 
 STRATEGY_NAMES = ("freshet", *(name for name, _ in STRATEGIES))
@@ -84,6 +87,8 @@ class Recommender:
         self._hidden: tuple[Choice, ...] = ()
         #: bool by item number, as far as it reaches.
         self._hidden_items = np.zeros(0, np.bool_)
+        #: The categories' numbers in the engine.
+        self._category_numbers = Ids()
         self._state = growth.new_state(seed)
         self._rules = engine.Rules(
             repeats=_RULE[settings.repeats],
@@ -195,6 +200,8 @@ class Recommender:
             number = self._item(facts.item_id)
             self._described.put(number, facts)
             self._undescribed.discard(number)
+            self._state = growth.with_categories(self._state, len(self._category_numbers) + KEPT)
+            growth.set_categories(self._state, number, self._numbers_of(facts.categories))
             self._set_hidden(number, any(choice.fits(facts) for choice in self._hidden))
             growth.set_available(self._state, number, facts.available)
 
@@ -204,6 +211,7 @@ class Recommender:
         for item_id in item_ids:
             number = self._item(item_id)
             self._forget_facts(number)
+            growth.set_categories(self._state, number, [])
             growth.set_available(self._state, number, False)
 
     def hide(self, choices: Sequence[Choice]) -> None:
@@ -217,6 +225,38 @@ class Recommender:
     def facts(self, item_ids: Iterable[str]) -> list[ItemFacts | None]:
         """What is known of these items, None where nothing is."""
         return [self._described.get(self._items.get(item_id)) for item_id in item_ids]
+
+    def link_items(
+        self,
+        item_ids: Sequence[str],
+        alike: Sequence[Sequence[tuple[str, float]]],
+        contents: Sequence[bytes] = (),
+    ) -> None:
+        """Tell which items each of these is most like in content, with similarities above 0; what
+        was told before is replaced.
+
+        contents: what was compared, as 8 bytes or more each; `linked` knows them again.
+        """
+        items = np.array([self._item(item) for item in item_ids], np.int32)
+        others = np.full((len(items), LINKED), -1, np.int32)
+        values = np.zeros((len(items), LINKED), np.float32)
+        for row, found in enumerate(alike):
+            for at, (other, similarity) in enumerate(found[:LINKED]):
+                others[row, at] = self._items.get(other, -1)
+                values[row, at] = similarity
+        self._state = growth.with_content(self._state)
+        content.link(self._state.content, items, others, values)
+        for item, what in zip(items, contents, strict=False):
+            self._state.content.told[item] = _as_number(what)
+
+    def linked(self, item_ids: Sequence[str], contents: Sequence[bytes]) -> list[bool]:
+        """Whether each of these was told of with just this content."""
+        told = self._state.content.told
+        numbers = [self._items.get(item, len(told)) for item in item_ids]
+        return [
+            number < len(told) and told[number] == _as_number(what)
+            for number, what in zip(numbers, contents, strict=True)
+        ]
 
     def delete_undescribed(self) -> None:
         """After loading, and once the whole catalogue has been upserted: delete the items that
@@ -244,6 +284,7 @@ class Recommender:
             "described": described,
             **saved.ids("users", self._users),
             **saved.ids("items", self._items),
+            **saved.ids("categories", self._category_numbers),
             **saved.leaves(self._state),
         }
 
@@ -260,6 +301,7 @@ class Recommender:
         engine_ = cls(settings)
         engine_._users = saved.ids_of("users", arrays, reserved=GUEST + 1)
         engine_._items = saved.ids_of("items", arrays, reserved=0)
+        engine_._category_numbers = saved.ids_of("categories", arrays, reserved=0)
         engine_._undescribed = set(arrays["described"].tolist())
         engine_._state = growth.with_board(saved.grafted(engine_._state, arrays))
         return engine_
@@ -302,6 +344,12 @@ class Recommender:
             self._hidden_items = longer
         if number < len(self._hidden_items):
             self._hidden_items[number] = hidden
+
+    def _numbers_of(self, categories: Iterable[str]) -> list[int]:
+        """The engine's numbers of an item's first categories; new ones while there is room."""
+        book = self._category_numbers
+        first = itertools.islice(dict.fromkeys(filter(None, categories)), KEPT)
+        return [book.add(c) for c in first if c in book or len(book) < MOST_CATEGORIES]
 
     def _forget_facts(self, number: int) -> None:
         self._described.remove(number)
@@ -460,6 +508,10 @@ class Recommender:
     def _title(self, item: int) -> str:
         facts = self._described.get(item)
         return facts.title if facts and facts.title else self._items.name(item)
+
+
+def _as_number(content: bytes) -> int:
+    return int.from_bytes(content[:8], "little", signed=True)
 
 
 def _usable(times: NDArray[np.float64]) -> NDArray[np.float64]:

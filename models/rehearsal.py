@@ -17,6 +17,7 @@ def steps() -> list[tuple[str, Callable[[], object]]]:
         ("learning and ranking", lambda: recommender.rank_and_learn(_events(0))),
         ("requests", lambda: recommender.answer("u1", 1e6, 3, context_items=["i2"])),
         ("catalogue", lambda: recommender.upsert_items([ItemFacts("i3", available=False)])),
+        ("content", lambda: recommender.link_items(["i3"], [[("i4", 0.5)]])),
         ("making room", lambda: recommender.learn(_events(50))),
         ("forgetting", lambda: recommender.forget("u51")),
     ]

@@ -12,7 +12,8 @@ from streams.agents.erasures import ErasurePath
 from streams.agents.events import EventPath
 from streams.agents.items import ItemPath
 from streams.agents.requests import RequestPath
-from streams.catalogue import Catalogue
+from streams.catalogue import Catalogue, nobody
+from streams.content import Content, is_wanted
 from streams.engine import Engine
 from streams.erasures import Erasures
 from streams.event_log import EventLog
@@ -53,7 +54,8 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     replica = Replica(settings)
     engine = Engine(replica)
     publisher = Publisher(settings)
-    catalogue = Catalogue(settings, engine, metrics)
+    content = Content(settings, app, engine, publisher, metrics) if is_wanted(settings) else None
+    catalogue = Catalogue(settings, engine, metrics, told=content.told if content else nobody)
     erasures = Erasures(settings, engine, metrics)
     event_log = EventLog(settings, app, engine, metrics)
     keeper = (
@@ -66,6 +68,8 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
         "erasures are": erasures.follower,
         "what is on the log is": event_log.follower,
     }
+    if content is not None:
+        followers["vectors of items are"] = content.follower
     watch = Watch(settings, app, engine, followers, metrics)
     health = HealthServer(
         metrics, settings.http_host, settings.http_port, live=watch.live, ready=watch.ready
@@ -82,7 +86,8 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     _attach(app, settings.topic("erasures"), erasure_path.process, watch)
     # The snapshot before what is learned on top of it, and who is not to be learned from before
     # what is learned; the group is joined by a worker that knows all there is to know.
-    return Parts(app, engine, [health, publisher, watch, *keeper, *followers.values(), serving])
+    beside = [serving] if content is None else [serving, content]
+    return Parts(app, engine, [health, publisher, watch, *keeper, *followers.values(), *beside])
 
 
 #: Chunks of a topic in hand at once: many small ones are learned in one turn of the engine.

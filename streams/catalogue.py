@@ -8,7 +8,7 @@ they are passed over.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -23,11 +23,24 @@ from streams.settings import Settings
 log = structlog.get_logger(__name__)
 
 
-class Catalogue:
-    """Tells the engine of every item, from the beginning of `items` and on as it grows."""
+#: Also told of a change: by which partition, what is new or different, and what is deleted.
+Told = Callable[[int, Sequence[ItemFacts], Sequence[str]], None]
 
-    def __init__(self, settings: Settings, engine: Engine, metrics: Metrics) -> None:
-        self._engine, self._metrics = engine, metrics
+
+def nobody(_partition: int, _upserts: Sequence[ItemFacts], _deletes: Sequence[str]) -> None:
+    """Nobody else is told."""
+
+
+class Catalogue:
+    """Tells the engine of every item, from the beginning of `items` and on as it grows.
+
+    told: is told as well, after the engine.
+    """
+
+    def __init__(
+        self, settings: Settings, engine: Engine, metrics: Metrics, *, told: Told = nobody
+    ) -> None:
+        self._engine, self._metrics, self._told = engine, metrics, told
         self._known: set[str] = set()
         self.follower = Follower(
             settings, settings.topic("items"), self._apply, when_caught_up=self._loaded
@@ -37,7 +50,7 @@ class Catalogue:
         await self._engine.run(lambda replica: replica.recommender.delete_undescribed())
         log.info("catalogue loaded", items=len(self._known))
 
-    async def _apply(self, _partition: int, records: Sequence[ConsumerRecord]) -> None:
+    async def _apply(self, partition: int, records: Sequence[ConsumerRecord]) -> None:
         now_ms = int(time.time() * 1000)
         changes: dict[str, ItemFacts | None] = {}
         for record in records:
@@ -55,6 +68,7 @@ class Catalogue:
         deletes = [item_id for item_id, change in changes.items() if change is None]
         await self._engine.run(lambda replica: replica.recommender.upsert_items(upserts))
         await self._engine.run(lambda replica: replica.recommender.delete_items(deletes))
+        self._told(partition, upserts, deletes)
         self._known.update(change.item_id for change in upserts)
         self._known.difference_update(deletes)
         self._metrics.items.labels("upsert").inc(len(upserts))

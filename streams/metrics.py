@@ -178,6 +178,18 @@ class Metrics:
         self.catalogue_items = Gauge(
             "freshet_catalogue_items", "Items described on the items topic.", registry=r
         )
+        self.vectors = Gauge(
+            "freshet_vectors", "Items whose text has a vector on the vectors topic.", registry=r
+        )
+        self.encoded = Counter(
+            "freshet_encoded_items", "Items whose text this worker encoded.", registry=r
+        )
+        self.encode_seconds = Counter(
+            "freshet_encode_seconds", "Time for which texts were being encoded.", registry=r
+        )
+        self.linked = Counter(
+            "freshet_linked_items", "Items that the engine was told the likes of.", registry=r
+        )
         self._scoreboard: dict[str, tuple[int, int]] = {}
 
     @contextmanager

@@ -110,6 +110,25 @@ class Settings(BaseSettings):
         "is not learned again. 0 remembers none.",
     )
 
+    # What items say
+    content: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether items are recommended by what their title, categories and text say: "
+        "`on` fails where the encoder is not installed (`freshet[content]`), `auto` does without.",
+    )
+    encoder: str = Field(
+        "minilm",
+        description="The sentence-transformers model: `minilm` (all-MiniLM-L6-v2, its weights "
+        "come with the installation), a folder, or the name of one downloaded before. Another "
+        "one encodes every item anew.",
+    )
+    encoder_device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = Field(
+        "auto", description="Where texts are encoded: `auto` takes the GPU if there is one."
+    )
+    encoder_threads: int = Field(
+        1, ge=0, le=256, description="Processor cores that encoding may use; 0 for all."
+    )
+
     # The worker
     chunk_records: int = Field(
         500, ge=1, le=10_000, description="The most records learned from and answered at once."

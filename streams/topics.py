@@ -70,6 +70,13 @@ def topics(settings: Settings) -> list[Topic]:
             co_partitioned=False,
             config=inputs | {"cleanup.policy": "compact"},
         ),
+        Topic(
+            "vectors",
+            "the vectors of items' texts (Freshet's own)",
+            settings.partitions,
+            co_partitioned=False,
+            config={"cleanup.policy": "compact"},
+        ),
         Topic("requests", "questions asked now (input)", settings.partitions, config=inputs),
         Topic(
             "erasures",

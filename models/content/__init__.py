@@ -1,0 +1,1 @@
+"""What items are like, from what they say: their text, its vector, and which are alike."""

@@ -1,0 +1,249 @@
+"""Understanding items as they arrive: catalogue → text → vector → what it is most like → engine.
+
+Of all workers, the one that is assigned an item's partition of `items` encodes it and puts the
+vector on `vectors`, a compacted topic that every worker follows. So each text is encoded once, a
+restart encodes nothing, and whoever takes a partition over goes on where the other was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import structlog
+from aiokafka import ConsumerRecord
+from mode import Service
+from numpy.typing import NDArray
+
+from models.catalogue import ItemFacts
+from models.content.encoder import EncoderUnavailable, why_unavailable
+from models.content.likeness import Alike, Likeness
+from models.content.text import content_key, text_of
+from models.sources.content import LINKED
+from streams.encoder_process import EncoderProcess
+from streams.engine import Engine
+from streams.follower import Follower
+from streams.metrics import Metrics
+from streams.publisher import Outgoing, Publisher
+from streams.replica import Replica
+from streams.settings import Settings
+from streams.transport import ChunkApp
+from streams.vectors import pack, unpack
+
+log = structlog.get_logger(__name__)
+
+_ENCODED_AT_ONCE = 32
+_LINKED_AT_ONCE = 128
+_LOOK_SECONDS = 0.5
+_RETRY_SECONDS = 5.0
+_REST_AFTER_SECONDS = 120.0
+
+
+def is_wanted(settings: Settings) -> bool:
+    """Whether items are to be understood on this machine.
+
+    Raises:
+        SystemExit: they are, by the settings, and cannot; says what to do.
+    """
+    reason = why_unavailable(settings.encoder) if settings.content != "off" else None
+    if reason and settings.content == "on":
+        raise SystemExit(reason)
+    if reason:
+        log.info("items are recommended without reading what they say", because=reason)
+    return settings.content != "off" and reason is None
+
+
+class _Wanted(NamedTuple):
+    partition: int
+    content: bytes
+    text: str
+
+
+def _link(replica: Replica, new: Sequence[tuple[str, bytes]], alike: Sequence[Alike]) -> None:
+    """In the engine's thread."""
+    items, contents = zip(*new, strict=True)
+    replica.recommender.link_items(items, alike, contents)
+
+
+class Content(Service):  # type: ignore[misc]  # mode is untyped
+    """Has new texts encoded, and tells the engine what each item is most like.
+
+    The service of encoding and linking; `follower` brings the vectors and is to be started before.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        app: ChunkApp,
+        engine: Engine,
+        publisher: Publisher,
+        metrics: Metrics,
+    ) -> None:
+        super().__init__()
+        self._settings, self._engine = settings, engine
+        self._publisher, self._metrics = publisher, metrics
+        self._items, self._vectors = settings.topic("items"), settings.topic("vectors")
+        self.follower = Follower(settings, self._vectors, self._apply)
+        self._encoder = EncoderProcess(settings)
+        self._assigned: set[int] = set()
+        #: By item: the content of the vector on `vectors`.
+        self._known: dict[str, bytes] = {}
+        #: By item, what its vector should be of, where that is not on `vectors` yet.
+        self._wanted: dict[str, _Wanted] = {}
+        self._deleted: dict[str, int] = {}
+        #: Items whose vectors are new, in the order they came.
+        self._unlinked: dict[str, None] = {}
+        self._likeness: Likeness | None = None
+        self._using_vectors = asyncio.Lock()
+        self._something_came = asyncio.Event()
+        app.on_partitions_assigned.connect(self._on_assigned)
+        app.on_partitions_revoked.connect(self._on_revoked)
+
+    def told(self, partition: int, upserts: Sequence[ItemFacts], deletes: Sequence[str]) -> None:
+        """Take note of a change in the catalogue, told by partition `partition` of `items`."""
+        for facts in upserts:
+            text = text_of(facts)
+            self._deleted.pop(facts.item_id, None)
+            if not text:
+                deletes = [*deletes, facts.item_id]
+                continue
+            content = content_key(text, self._settings.encoder)
+            if self._known.get(facts.item_id) == content:
+                self._wanted.pop(facts.item_id, None)
+            else:
+                self._wanted[facts.item_id] = _Wanted(partition, content, text)
+        for item in deletes:
+            self._wanted.pop(item, None)
+            if item in self._known:
+                self._deleted[item] = partition
+        self._something_came.set()
+
+    async def on_stop(self) -> None:
+        self._encoder.rest()
+
+    async def _on_assigned(self, _app: ChunkApp, assigned: object, **_: object) -> None:
+        self._assigned |= self._of_items(assigned)
+        self._something_came.set()
+
+    async def _on_revoked(self, _app: ChunkApp, revoked: object, **_: object) -> None:
+        self._assigned -= self._of_items(revoked)
+
+    def _of_items(self, tps: object) -> set[int]:
+        return {tp.partition for tp in tps if tp.topic == self._items}  # type: ignore[attr-defined]
+
+    async def _apply(self, _partition: int, records: Sequence[ConsumerRecord]) -> None:
+        """What is on `vectors`: known from now on, and to be linked."""
+        vectors: dict[str, NDArray[np.float32]] = {}
+        gone: dict[str, None] = {}
+        for record in records:
+            item = str(record.key or b"", "utf-8", "replace")
+            vectors.pop(item, None)
+            gone.pop(item, None)
+            if record.value is None:
+                gone[item] = None
+                self._known.pop(item, None)
+                self._deleted.pop(item, None)
+                continue
+            try:
+                encoder, content, vector = unpack(record.value)
+            except msgspec.MsgspecError as error:
+                log.warning("a record on vectors is passed over", item=item, error=str(error))
+                continue
+            if encoder != self._settings.encoder:
+                continue  # of another setting's time; what is wanted is encoded anew
+            self._known[item] = content
+            wanted = self._wanted.get(item)
+            if wanted and wanted.content == content:
+                del self._wanted[item]
+            vectors[item] = vector
+        if self._likeness is None and vectors:
+            self._likeness = Likeness(len(next(iter(vectors.values()))))
+        if self._likeness is not None:
+            async with self._using_vectors:
+                self._likeness.delete([*gone])
+                self._likeness.upsert([*vectors], np.array([*vectors.values()], np.float32))
+        for item in gone:
+            self._unlinked.pop(item, None)
+        self._unlinked.update(dict.fromkeys(vectors))
+        self._metrics.vectors.set(len(self._known))
+        self._something_came.set()
+
+    @Service.task
+    async def _encode_and_link(self) -> None:
+        last_encoded = time.monotonic()
+        while not self.should_stop:
+            self._something_came.clear()
+            if await self._link_some():
+                continue
+            if await self._encode_some():
+                last_encoded = time.monotonic()
+                continue
+            if time.monotonic() - last_encoded > _REST_AFTER_SECONDS:
+                self._encoder.rest()
+            try:
+                await asyncio.wait_for(self._something_came.wait(), _LOOK_SECONDS)
+            except TimeoutError:
+                pass
+
+    async def _link_some(self) -> bool:
+        """Tell the engine what some items with new vectors are most like."""
+        likeness, items = self._likeness, list(islice(self._unlinked, _LINKED_AT_ONCE))
+        if not items or likeness is None:
+            return False
+        for item in items:
+            del self._unlinked[item]
+        contents = [self._known.get(item, b"") for item in items]
+        linked = await self._engine.run(lambda r: r.recommender.linked(items, contents))
+        new = [
+            (item, content)
+            for item, content, before in zip(items, contents, linked, strict=True)
+            if not before
+        ]
+        if new:
+            async with self._using_vectors:  # the search releases Python's lock
+                alike = await asyncio.to_thread(likeness.of, [item for item, _ in new], LINKED)
+            await self._engine.run(partial(_link, new=new, alike=alike))
+            self._metrics.linked.inc(len(new))
+        return True
+
+    async def _encode_some(self) -> bool:
+        """Encode some texts of the partitions that are this worker's, and publish the vectors."""
+        if not self.follower.caught_up.is_set():
+            return False
+        gone = [item for item, partition in self._deleted.items() if partition in self._assigned]
+        if gone:
+            await self._publisher.publish(self._vectors, [Outgoing(i.encode(), None) for i in gone])
+            for item in gone:
+                self._deleted.pop(item, None)
+        mine = ((i, w) for i, w in self._wanted.items() if w.partition in self._assigned)
+        some = list(islice(mine, _ENCODED_AT_ONCE))
+        if not some:
+            return False
+        began = time.monotonic()
+        try:
+            vectors = await self._encoder.encode([wanted.text for _, wanted in some])
+        except (EncoderUnavailable, BrokenProcessPool, OSError) as error:
+            self._metrics.failures.labels("encode").inc()
+            log.error("items cannot be encoded; trying again", error=str(error), items=len(some))
+            await self.sleep(_RETRY_SECONDS)
+            return False
+        await self._publisher.publish(
+            self._vectors,
+            [
+                Outgoing(item.encode(), pack(self._settings.encoder, wanted.content, vector))
+                for (item, wanted), vector in zip(some, vectors, strict=True)
+            ],
+        )
+        for item, wanted in some:
+            if self._wanted.get(item) == wanted:
+                del self._wanted[item]
+        self._metrics.encoded.inc(len(some))
+        self._metrics.encode_seconds.inc(time.monotonic() - began)
+        return True

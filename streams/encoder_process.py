@@ -1,0 +1,75 @@
+"""The encoder in a process of its own: encoding a batch of texts takes the processor for half a
+second, and would hold up every event behind Python's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from models.content.encoder import SentenceEncoder
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_NICENESS = 5
+
+_encoder: SentenceEncoder | None = None
+
+
+class EncoderProcess:
+    """Starts with the first text, ends when it has had nothing to do for a while (`rest`)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pool: ProcessPoolExecutor | None = None
+
+    async def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 [texts, dimensions], rows of length 1.
+
+        Raises:
+            EncoderUnavailable: the model cannot be loaded; says what to do.
+            BrokenProcessPool: the process was killed, perhaps for its memory; the next call starts
+                another.
+        """
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
+            )
+        settings = self._settings
+        options = (settings.encoder, settings.encoder_device, settings.encoder_threads)
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._pool, _encode, *options, list(texts))
+        except BrokenProcessPool:
+            self.rest()
+            raise
+
+    def rest(self) -> None:
+        """End the process, if there is one."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+
+def _begin() -> None:
+    """In the new process: Ctrl-C and niceness are as for a helper of the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.nice(_NICENESS)
+
+
+def _encode(model: str, device: str, threads: int, texts: Sequence[str]) -> NDArray[np.float32]:
+    """In the new process."""
+    global _encoder
+    if _encoder is None:
+        _encoder = SentenceEncoder(model, device=device, threads=threads)
+    return _encoder.encode(texts)
