@@ -48,6 +48,7 @@ class Board(NamedTuple):
     profile: float32 [categories, 3], what the user takes of each (`sources.categories`); profiled:
     int32, the categories where it is not 0.
     user_mark, similarity, visitor, anchor, anchor_item: of users met (`sources.neighbours`).
+    draw: uint64 [1], a random sequence for what is no learned state.
     heap_size, heap_least, top, query, pull, drawn, odds, linear, column, units: passing values.
     listed: int32, places of the list's candidates; listed_as: int32 [CANDIDATES], 1 + their place
     in the list, or 0; part: float32, what one item of the history adds to one item of the list.
@@ -79,6 +80,7 @@ class Board(NamedTuple):
     query: NDArray[np.float32]
     pull: NDArray[np.float32]
     drawn: NDArray[np.int32]
+    draw: NDArray[np.uint64]
     odds: NDArray[np.float32]
     linear: NDArray[np.float32]
     column: NDArray[np.float32]
@@ -117,6 +119,7 @@ def new_board(items: int, users: int, categories: int, hidden: int, visitors: in
         query=np.zeros(64, np.float32),
         pull=np.zeros(64, np.float32),
         drawn=np.zeros(64, np.int32),
+        draw=np.zeros(1, np.uint64),
         odds=np.zeros(64, np.float32),
         linear=np.zeros(COLUMNS, np.float32),
         column=np.zeros(COLUMNS, np.float32),

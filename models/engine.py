@@ -82,6 +82,9 @@ SLOTS_PER_EVENT = 2
 SHARES_EVERY = 50
 """Events between those on which an evaluation asks what each family of sources gave."""
 
+FEW = F(5)
+"""Events below which an item is new to most."""
+
 UNKNOWN = F(1e9)
 """The rank of an item that the sources have never met, where that counts as a miss."""
 
@@ -148,6 +151,7 @@ class Rules(NamedTuple):
     longest: int
     deepening: float
     embeddings: bool
+    explore: float
 
 
 @bare_kernel
@@ -386,6 +390,27 @@ def _best_of(board, chosen, items, scores):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def _explore(state, rules, user, chosen, items, scores):  # type: ignore[no-untyped-def]
+    """In a share of the lists, give the last place to the best candidate that few have taken.
+
+    Drawn from the user and the number of events: asking changes nothing that is learned.
+    """
+    board, last = state.board, items.shape[0] - 1
+    board.draw[0] = np.uint64(state.clock[EVENTS]) * np.uint64(0x9E3779B1) + np.uint64(user)
+    if last < 1 or items[last] < 0 or uniform(board.draw) >= rules.explore:
+        return
+    best = -1
+    for x in range(chosen):
+        item = board.item[board.candidate[x]]
+        few = state.covisitation.taken[item] < FEW and board.score[x] < scores[last]
+        if few and (best < 0 or board.score[x] > board.score[best]):
+            best = x
+    if best >= 0:
+        items[last] = board.item[board.candidate[best]]
+        scores[last] = board.score[best]
+
+
+@inlined
 def _learn_everywhere(state, user, item, second, value, weight, rules, full):  # type: ignore[no-untyped-def]
     """Step 4: the event enters every source, before it enters the user's history."""
     users, clock, board = state.users, state.clock, state.board
@@ -503,6 +528,8 @@ def run(state, rules, task, users, items, kinds, values, times, begin, norm, exc
             ranker.ask(state.ranker, history, user, slot, board, chosen)
             if k < answers.items.shape[0]:
                 _best_of(board, chosen, answers.items[k], answers.scores[k])
+                if asked:
+                    _explore(state, rules, user, chosen, answers.items[k], answers.scores[k])
             told = learning and k < answers.shares.shape[0] and chosen > 0
             if told and clock[EVENTS] % SHARES_EVERY == 0:
                 reasons.shares(state, answers.items[k], answers.shares[k])

@@ -2,7 +2,7 @@
 
 numba reloads a cached function when its own file is unchanged, even if a function it calls in
 another file has changed since. So the cache lies in a folder named after a digest of everything
-that shapes the machine code: all of `models`, numba, llvmlite, Python and the processor.
+that shapes the machine code: `models`, numba, llvmlite, Python and the processor.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ import llvmlite.binding
 import numba
 
 PACKAGE = Path(__file__).parent
+
+#: Folders that no kernel comes from: a change there builds nothing anew.
+_WITHOUT_KERNELS = ("content", "evaluation")
 
 #: Every kernel, so that a test can see whether one was compiled anew while events were processed.
 kernels: list[Any] = []
@@ -58,6 +61,8 @@ def digest() -> str:
     """A name for the machine code that these sources give on this machine."""
     found = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
+        if path.parent.name in _WITHOUT_KERNELS:
+            continue
         found.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     cpu = llvmlite.binding.get_host_cpu_name()
     for part in (numba.__version__, llvmlite.__version__, platform.python_version(), cpu):

@@ -28,7 +28,9 @@ from numpy.typing import NDArray
 
 from models.evidence import (
     COLUMNS,
+    CONTENT,
     FORWARD,
+    KIN,
     NEIGHBOURS,
     NEXT,
     RELATIVE,
@@ -97,13 +99,13 @@ class Ranker(NamedTuple):
 
 
 def new_ranker(users: int, slots: int, random: np.random.Generator) -> Ranker:
-    """Sensible before the first event: it follows co-visitation, and trends where there is none."""
+    """Sensible before the first event: it follows co-visitation, what is of a kind, and trends."""
     theta = np.zeros(_END, np.float32)
     theta[:_V] = random.normal(0, COLUMNS**-0.5, _V)
     linear = theta[_W:].reshape(COLUMNS, CONTEXT)
     linear[[RELATIVE + SYMMETRIC, RELATIVE + FORWARD], 0] = 0.4
     linear[[RELATIVE + NEXT, RELATIVE + NEIGHBOURS], 0] = 0.2
-    linear[TREND, 0] = 0.2
+    linear[[TREND, KIN, CONTENT], 0] = 0.2
     linear[TREND + 1 : TREND + TRENDS, 0] = 0.1
     return Ranker(
         theta=theta,

@@ -97,6 +97,7 @@ class Recommender:
             longest=settings.max_history,
             deepening=float(settings.deepening),
             embeddings=settings.embeddings,
+            explore=float(settings.explore),
         )
 
     def __setstate__(self, held: dict[str, Any]) -> None:

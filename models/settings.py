@@ -20,6 +20,11 @@ class EngineSettings:
         "Whether a user's own items may be recommended again: `yes`, `no`, or `learn` it from how "
         "often people of this stream return to an item.",
     )
+    explore: float = _setting(
+        0.1,
+        "Share of published lists (0 to 1) whose last place goes to the most promising item that "
+        "fewer than 5 events have taken: how anybody comes to know what is new.",
+    )
     reasons: bool = _setting(True, "Say why each item is recommended.")
     practice: float = _setting(
         1.0,
@@ -59,6 +64,7 @@ class EngineSettings:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("practice", 0.0, 1.0),
+            ("explore", 0.0, 1.0),
             ("influence", 1e-6, 1.0),
             ("deepening", 0.0, 100.0),
             ("max_users", 16, 2**31 - 2),
