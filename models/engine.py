@@ -396,7 +396,7 @@ def _explore(state, rules, user, chosen, items, scores):  # type: ignore[no-unty
     Drawn from the user and the number of events: asking changes nothing that is learned.
     """
     board, last = state.board, items.shape[0] - 1
-    board.draw[0] = np.uint64(state.clock[EVENTS]) * np.uint64(0x9E3779B1) + np.uint64(user)
+    board.draw[0] = np.uint64(state.clock[TAKEN]) * np.uint64(0x9E3779B1) + np.uint64(user)
     if last < 1 or items[last] < 0 or uniform(board.draw) >= rules.explore:
         return
     best = -1
