@@ -259,6 +259,32 @@ class Recommender:
             for number, what in zip(numbers, contents, strict=True)
         ]
 
+    def events_of(self, users: Sequence[str]) -> NDArray[np.int32]:
+        """How many events of each user are remembered, int32 [users]; refusals do not count."""
+        numbers = np.array([self._users.get(user, GUEST) for user in users], np.int32)
+        held = self._state.users.history.size[numbers]
+        return np.where(numbers == GUEST, 0, held).astype(np.int32)
+
+    def may_see(
+        self,
+        user: str,
+        item_ids: Sequence[str],
+        only: Choice = Choice(),  # noqa: B008
+    ) -> list[bool]:
+        """Whether each of these items could be recommended to the user now."""
+        shown, number_of_user = self._shown(), self._users.get(user, GUEST)
+        kept_out = set(growth.kept_out(self._state, number_of_user, self._rules).tolist())
+        answers = []
+        for item_id in item_ids:
+            number = self._items.get(item_id)
+            answers.append(
+                number is not None
+                and number not in kept_out
+                and bool(shown[number] > 0)
+                and (not only or ((f := self._described.get(number)) is not None and only.fits(f)))
+            )
+        return answers
+
     def delete_undescribed(self) -> None:
         """After loading, and once the whole catalogue has been upserted: delete the items that
         stood in the catalogue when the engine was saved and no longer do."""

@@ -97,6 +97,11 @@ class Rules:
         """Whether there is any."""
         return bool(self.boosts or self.bans or self.caps or self.cap is not None or self.diversity)
 
+    @property
+    def reorder(self) -> bool:
+        """Whether they do more than ban."""
+        return bool(self.boosts or self.caps or self.cap is not None or self.diversity)
+
     def choose(
         self,
         scores: Scores,

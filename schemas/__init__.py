@@ -3,38 +3,51 @@
 `EVOLUTION.md` has the rules by which they change, `json/` the JSON Schema of each.
 """
 
+from schemas.condition import Condition
 from schemas.decoding import (
+    decode_editorial,
     decode_erasure,
     decode_event,
     decode_item,
     decode_recommendation,
     decode_request,
+    decode_rule,
     encode,
 )
+from schemas.editorial import Editorial, Pick
 from schemas.erasure import Erasure
 from schemas.event import Event, EventType
 from schemas.item import Item
 from schemas.recommendation import Because, Cause, Reason, Recommendation, RecommendedItem
 from schemas.rejection import Rejected, RejectReason
-from schemas.request import Request
+from schemas.request import Filters, Request
+from schemas.rule import Rule, RuleKind
 
 __all__ = [
     "Because",
     "Cause",
+    "Condition",
+    "Editorial",
     "Erasure",
     "Event",
     "EventType",
+    "Filters",
     "Item",
+    "Pick",
     "Reason",
     "Recommendation",
     "RecommendedItem",
     "RejectReason",
     "Rejected",
     "Request",
+    "Rule",
+    "RuleKind",
+    "decode_editorial",
     "decode_erasure",
     "decode_event",
     "decode_item",
     "decode_recommendation",
     "decode_request",
+    "decode_rule",
     "encode",
 ]

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import msgspec
 from msgspec.structs import force_setattr
 
+from schemas.editorial import Editorial
 from schemas.erasure import Erasure
 from schemas.event import Event
 from schemas.item import Item
@@ -18,6 +19,7 @@ from schemas.limits import MAX_MESSAGE_BYTES
 from schemas.recommendation import Recommendation
 from schemas.rejection import Rejected, RejectReason
 from schemas.request import Request
+from schemas.rule import Rule
 from schemas.timestamps import check_range, instant
 
 
@@ -51,18 +53,28 @@ def decode_erasure(value: bytes | None, record_ts_ms: int, now_ms: int) -> Erasu
     return _decode_dated(_ERASURE, value, record_ts_ms, now_ms)
 
 
+def decode_rule(value: bytes | None, record_ts_ms: int, now_ms: int) -> Rule:
+    """The rule in a record's value; a null value as in `decode_item`."""
+    return _decode_dated(_RULE, value, record_ts_ms, now_ms)
+
+
+def decode_editorial(value: bytes | None, record_ts_ms: int, now_ms: int) -> Editorial:
+    """The editor's list in a record's value; a null value as in `decode_item`."""
+    return _decode_dated(_EDITORIAL, value, record_ts_ms, now_ms)
+
+
 def decode_recommendation(value: bytes | None) -> Recommendation:
     """The recommendation in a record's value; errors as in `decode_event`."""
     return _decode(_RECOMMENDATION, value)
 
 
-def encode(message: Event | Item | Request | Erasure | Recommendation) -> bytes:
+def encode(message: Event | Item | Request | Erasure | Rule | Editorial | Recommendation) -> bytes:
     """The value of a record that carries `message`: compact UTF-8 JSON."""
     return _ENCODER.encode(message)
 
 
 M = TypeVar("M")
-D = TypeVar("D", Event, Item, Request, Erasure)
+D = TypeVar("D", Event, Item, Request, Erasure, Rule, Editorial)
 
 
 class _Form(Generic[M]):
@@ -86,6 +98,8 @@ _EVENT = _Form(Event, "an event")
 _ITEM = _Form(Item, "an item")
 _REQUEST = _Form(Request, "a request")
 _ERASURE = _Form(Erasure, "an erasure")
+_RULE = _Form(Rule, "a rule")
+_EDITORIAL = _Form(Editorial, "an editor's list")
 _RECOMMENDATION = _Form(Recommendation, "a recommendation")
 _ENCODER = msgspec.json.Encoder()
 

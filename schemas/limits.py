@@ -33,6 +33,11 @@ MAX_POSITION: Final = 1_000_000
 MAX_LIST: Final = 100
 MAX_EXCLUDED: Final = 10_000
 MAX_CONTEXT_ITEMS: Final = 1_000
+MAX_QUERY_CHARS: Final = 2_000
+#: Conditions on attributes, of a rule or of a request.
+MAX_CONDITIONS: Final = 32
+#: Items of one editor's list.
+MAX_PICKS: Final = 1_000
 
 #: How far ahead of this worker's clock an event may be dated: clocks differ.
 MAX_AHEAD_MS: Final = 5 * 60 * 1000

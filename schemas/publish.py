@@ -8,18 +8,20 @@ from typing import Any
 
 import msgspec
 
+from schemas.editorial import Editorial
 from schemas.erasure import Erasure
 from schemas.event import Event
 from schemas.item import Item
 from schemas.recommendation import Recommendation
 from schemas.request import Request
+from schemas.rule import Rule
 
 FOLDER = Path(__file__).with_name("json")
 
 #: Raised when a message changes such that old readers would fail; see EVOLUTION.md.
 VERSION = 1
 
-_READ = (Event, Item, Request, Erasure)
+_READ = (Event, Item, Request, Erasure, Rule, Editorial)
 _WRITTEN = (Recommendation,)
 
 

@@ -28,6 +28,7 @@ else:
 #: The `ts` of a message that leaves it to the Kafka record that carries it.
 AS_RECORDED: Final = cast(int, None)
 
+_LATEST_MS = 253_402_300_799_999
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _RFC_3339 = re.compile(
@@ -81,6 +82,12 @@ def check_range(ts: int, now_ms: int, whose: str = "") -> None:
             "check the producer's clock"
         )
     raise Rejected(RejectReason.TIMESTAMP_OUT_OF_RANGE, f"ts: {whose}{str(ts)[:40]} {why}")
+
+
+def check_instant(name: str, ms: int | None) -> None:
+    """Raises `ValueError` where a planned time cannot be milliseconds since 1970."""
+    if ms is not None and not EARLIEST_MS <= ms <= _LATEST_MS:
+        raise ValueError(f"{name} {ms} lies outside of 1990 to 9999; send milliseconds since 1970")
 
 
 def _unit(ts: int, latest: int) -> str | None:

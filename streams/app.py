@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from mode import Service
 
+from schemas import decode_editorial, decode_item, decode_rule
 from streams.agents.erasures import ErasurePath
 from streams.agents.events import EventPath
-from streams.agents.items import ItemPath
+from streams.agents.keyed import KeyedPath
 from streams.agents.requests import RequestPath
 from streams.catalogue import Catalogue, nobody
 from streams.content import Content, is_wanted
@@ -23,6 +24,7 @@ from streams.kafka import broker_credentials
 from streams.metrics import Metrics
 from streams.publisher import Publisher
 from streams.replica import Replica
+from streams.reranking import Reranking
 from streams.serving import Serving
 from streams.settings import Settings
 from streams.snapshot_keeper import SnapshotKeeper
@@ -57,6 +59,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     content = Content(settings, app, engine, publisher, metrics) if is_wanted(settings) else None
     catalogue = Catalogue(settings, engine, metrics, told=content.told if content else nobody)
     erasures = Erasures(settings, engine, metrics)
+    reranking = Reranking(settings, engine, metrics)
     event_log = EventLog(settings, app, engine, metrics)
     keeper = (
         []
@@ -65,6 +68,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     )
     followers = {
         "the catalogue is": catalogue.follower,
+        **reranking.followers,
         "erasures are": erasures.follower,
         "what is on the log is": event_log.follower,
     }
@@ -74,14 +78,22 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     health = HealthServer(
         metrics, settings.http_host, settings.http_port, live=watch.live, ready=watch.ready
     )
-    serving = Serving(settings, engine, replica.erased, publisher, metrics)
+    serving = Serving(settings, engine, reranking, replica.erased, publisher, metrics)
     app.before_drain = serving.finish
     event_path = EventPath(settings, intake, event_log, serving, publisher, metrics)
-    item_path = ItemPath(settings, intake, publisher)
-    request_path = RequestPath(settings, intake, engine, replica.erased, publisher, metrics)
+    item_path = KeyedPath(settings, intake, publisher, decode_item, what="item", key="item_id")
+    rule_path = KeyedPath(settings, intake, publisher, decode_rule, what="rule", key="rule_id")
+    editorial_path = KeyedPath(
+        settings, intake, publisher, decode_editorial, what="list", key="name"
+    )
+    request_path = RequestPath(
+        settings, intake, engine, reranking, replica.erased, publisher, metrics
+    )
     erasure_path = ErasurePath(settings, intake, engine, publisher)
     _attach(app, settings.topic("events"), event_path.process, watch)
     _attach(app, settings.topic("items"), item_path.process, watch)
+    _attach(app, settings.topic("rules"), rule_path.process, watch)
+    _attach(app, settings.topic("editorial"), editorial_path.process, watch)
     _attach(app, settings.topic("requests"), request_path.process, watch)
     _attach(app, settings.topic("erasures"), erasure_path.process, watch)
     # The snapshot before what is learned on top of it, and who is not to be learned from before

@@ -32,6 +32,11 @@ dead_letters_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(dead_letters_app, name="dead-letters")
+rules_app = typer.Typer(
+    help="What a shop asks of every list: boosts, bans, caps, diversity (docs/rules.md).",
+    no_args_is_help=True,
+)
+app.add_typer(rules_app, name="rules")
 
 out = Console()
 err = Console(stderr=True)
@@ -67,6 +72,7 @@ def main() -> None:
     from streams.ask import NoAnswer
     from streams.broker import BrokerError
     from streams.forget import NotForgotten
+    from streams.rules import RuleError
     from streams.snapshots import SnapshotError
     from streams.topics import TopicError
 
@@ -78,6 +84,7 @@ def main() -> None:
         TopicError,
         NoAnswer,
         NotForgotten,
+        RuleError,
         SnapshotError,
     ) as fault:
         err.print(f"[red]freshet:[/red] {fault}", highlight=False)
@@ -317,6 +324,46 @@ def evaluate(
             seed=seed,
         )
     )
+
+
+@rules_app.command(name="list")
+def list_rules(
+    json_: Json = False, servers: Servers = None, config: Config = None, assign: Assignments = None
+) -> None:
+    """Every rule that holds."""
+    from streams.rules import run_list
+
+    run_list(_settings(config, assign, servers), as_lines=json_, out=out)
+
+
+@rules_app.command(name="set")
+def set_rules(
+    file: Annotated[
+        Path, typer.Argument(help="Rules as JSON, one or a list of them; - for stdin.")
+    ],
+    servers: Servers = None,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """Add the rules of a file, or replace those with the same id."""
+    from streams.rules import run_set
+
+    names = run_set(_settings(config, assign, servers), file)
+    out.print(f"set: {', '.join(names)}. Workers follow within a second.", highlight=False)
+
+
+@rules_app.command(name="delete")
+def delete_rules(
+    rule: Annotated[list[str], typer.Argument(help="The rule_id; may be repeated.")],
+    servers: Servers = None,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """End rules."""
+    from streams.rules import run_delete
+
+    run_delete(_settings(config, assign, servers), rule)
+    out.print(f"deleted: {', '.join(rule)}. Workers follow within a second.", highlight=False)
 
 
 OriginalTopic = Annotated[

@@ -35,7 +35,7 @@ MAX_REPLAYS = 5
 
 DONE, SOME_REFUSED, NOT_DONE = 0, 1, 2
 
-_INPUTS = ("events", "items", "requests", "erasures")
+_INPUTS = ("events", "items", "rules", "editorial", "requests", "erasures")
 _REPLAY_RECORDS = 500
 _SHOWN_CHARS = 60
 #: What Kafka can write.

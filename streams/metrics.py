@@ -190,6 +190,12 @@ class Metrics:
         self.linked = Counter(
             "freshet_linked_items", "Items that the engine was told the likes of.", registry=r
         )
+        self.rules = Gauge(
+            "freshet_rules", "Rules that hold, by what they do.", ["kind"], registry=r
+        )
+        self.editorial_lists = Gauge(
+            "freshet_editorial_lists", "Editors' lists on the editorial topic.", registry=r
+        )
         self._scoreboard: dict[str, tuple[int, int]] = {}
 
     @contextmanager

@@ -21,6 +21,7 @@ from streams.metrics import Metrics
 from streams.publisher import Outgoing, Publisher
 from streams.quality import Quality
 from streams.replica import Replica
+from streams.reranking import Reranking
 from streams.settings import Settings
 from streams.waiting import Place, Waiting
 
@@ -75,13 +76,15 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
         self,
         settings: Settings,
         engine: Engine,
+        reranking: Reranking,
         erased: Erased,
         publisher: Publisher,
         metrics: Metrics,
     ) -> None:
         super().__init__()
         self._settings, self._engine, self._erased = settings, engine, erased
-        self._publisher, self._metrics, self._quality = publisher, metrics, Quality(metrics)
+        self._reranking, self._publisher = reranking, publisher
+        self._metrics, self._quality = metrics, Quality(metrics)
         self._arrived: list[_Lesson] = []
         self._waiting = Waiting()
         self._something_came = asyncio.Event()
@@ -159,7 +162,8 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
         lists: Sequence[Ranking] = []
         try:
             with self._metrics.timed("recommend"):
-                lists = recommender.recommend(users, time.time(), self._settings.list_size)
+                now, n = time.time(), self._settings.list_size
+                lists = self._reranking.recommend(recommender, users, now, n)
         except Exception:
             log.exception("ranking failed", users=len(users))
             self._metrics.failures.labels("recommend").inc()

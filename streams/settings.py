@@ -97,6 +97,13 @@ class Settings(BaseSettings):
 
     # What is recommended
     list_size: int = Field(10, ge=1, le=100, description="Items in each published list.")
+    editorial_events: int = Field(
+        5,
+        ge=0,
+        le=1000,
+        description="Users with fewer events than this have the editors' lists blended in, half "
+        "with none and less with each; 0 shows them to nobody.",
+    )
     engine: EngineSettings = Field(
         default_factory=EngineSettings, description="How the engine learns (see below)."
     )

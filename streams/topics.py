@@ -77,6 +77,20 @@ def topics(settings: Settings) -> list[Topic]:
             co_partitioned=False,
             config={"cleanup.policy": "compact"},
         ),
+        Topic(
+            "rules",
+            "boosts, bans, caps, diversity (input); a null value ends a rule",
+            settings.partitions,
+            co_partitioned=False,
+            config=inputs | {"cleanup.policy": "compact"},
+        ),
+        Topic(
+            "editorial",
+            "editors' lists for new users (input); a null value withdraws one",
+            settings.partitions,
+            co_partitioned=False,
+            config=inputs | {"cleanup.policy": "compact"},
+        ),
         Topic("requests", "questions asked now (input)", settings.partitions, config=inputs),
         Topic(
             "erasures",

@@ -6,7 +6,6 @@ import time
 
 import structlog
 
-from models.catalogue import Choice
 from models.ranking import Ranking
 from schemas import Cause, Rejected, RejectReason, Request, decode_request, encode
 from streams.answers import recommendation
@@ -16,10 +15,16 @@ from streams.intake import Intake, Taken
 from streams.metrics import Metrics
 from streams.publisher import Outgoing, Publisher
 from streams.replica import Replica
+from streams.reranking import Reranking
 from streams.settings import Settings
 from streams.transport import Chunk
 
 log = structlog.get_logger(__name__)
+
+_NO_WORDS = Rejected(
+    RejectReason.INVALID,
+    "query: needs the encoder, which this worker does not have; leave the query out",
+)
 
 
 class RequestPath:
@@ -30,12 +35,14 @@ class RequestPath:
         settings: Settings,
         intake: Intake,
         engine: Engine,
+        reranking: Reranking,
         erased: Erased,
         publisher: Publisher,
         metrics: Metrics,
     ) -> None:
         self._settings, self._intake, self._engine = settings, intake, engine
-        self._erased, self._publisher, self._metrics = erased, publisher, metrics
+        self._reranking, self._erased = reranking, erased
+        self._publisher, self._metrics = publisher, metrics
 
     async def process(self, chunk: Chunk) -> None:
         """Take one chunk of one partition; on return every answer is on the brokers."""
@@ -43,6 +50,9 @@ class RequestPath:
         taken, dead = self._intake.take(chunk.records, decode_request, now_ms)
         answers: list[tuple[Taken[Request], Outgoing]] = []
         for asked in taken:
+            if asked.message.query:
+                dead.append(self._intake.reject(asked.record, _NO_WORDS, now_ms))
+                continue
             try:
                 answers.append((asked, await self._answer(asked, now_ms / 1000)))
             except Exception as error:
@@ -71,14 +81,7 @@ class RequestPath:
         def work(replica: Replica) -> tuple[Ranking, str]:
             recommender = replica.recommender
             with self._metrics.timed("answer"):
-                ranking = recommender.answer(
-                    request.user_id,
-                    now,
-                    request.n,
-                    only=Choice(any=tuple(request.categories)),
-                    exclude=request.exclude,
-                    context_items=request.context_items,
-                )
+                ranking = self._reranking.answer(recommender, request, now)
             return ranking, recommender.version
 
         ranking, version = await self._engine.run(work)

@@ -19,18 +19,27 @@ from schemas import (
     Rejected,
     RejectReason,
     Request,
+    decode_editorial,
     decode_erasure,
     decode_event,
     decode_item,
     decode_recommendation,
     decode_request,
+    decode_rule,
     encode,
 )
 from schemas.limits import EARLIEST_MS, MAX_AHEAD_MS, MAX_MESSAGE_BYTES, MAX_REJECTION_CHARS
 
 NOW = 1_767_225_600_000
 VIEW = {"user_id": "u", "item_id": "i", "type": "view"}
-DECODERS = (decode_event, decode_item, decode_request, decode_erasure)
+DECODERS = (
+    decode_event,
+    decode_item,
+    decode_request,
+    decode_erasure,
+    decode_rule,
+    decode_editorial,
+)
 
 
 def event(**fields: Any) -> bytes:
@@ -206,6 +215,52 @@ def test_a_request_for_too_many_says_how_many_there_may_be() -> None:
     with pytest.raises(Rejected) as caught:
         decode_request(b'{"user_id": "u", "n": 1000}', NOW, NOW)
     assert "n: expected int <= 100" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"kind": "boost", "categories": ["a"]}, "kind boost needs factor"),
+        ({"kind": "boost", "factor": 2}, "needs categories or where"),
+        ({"kind": "ban", "categories": ["a"], "factor": 2}, "kind ban has no factor"),
+        ({"kind": "bury"}, "send boost (raise or lower"),
+        ({"kind": "cap", "at_most": 0}, "at_most: expected int >= 1"),
+        ({"kind": "diversity", "strength": 2}, "strength: expected float <= 1"),
+        ({"kind": "diversity", "strength": 1, "categories": ["a"]}, "it holds for all lists"),
+        ({"kind": "ban", "where": [{"attribute": "p"}]}, "'p' needs equals, or at_least"),
+        (
+            {"kind": "ban", "where": [{"attribute": "p", "at_least": 2, "at_most": 1}]},
+            "at least 2 and at most 1",
+        ),
+    ],
+)
+def test_a_rule_that_cannot_be_says_what_it_needs(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        decode_rule(json.dumps({"rule_id": "r"} | fields).encode(), NOW, NOW)
+    assert caught.value.reason is RejectReason.INVALID
+    assert said in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"items": []}, "items: expected array of length >= 1"),
+        ({"items": [{"item_id": "i", "weight": 0}]}, "items[0].weight: expected float > 0"),
+        ({"valid_from": NOW // 1000}, "send milliseconds since 1970"),
+        ({"valid_from": NOW, "valid_until": NOW}, "valid_until must be later"),
+    ],
+)
+def test_an_editor_s_list_that_cannot_be_says_why(fields: dict[str, Any], said: str) -> None:
+    value = {"name": "n", "items": [{"item_id": "i"}]} | fields
+    with pytest.raises(Rejected) as caught:
+        decode_editorial(json.dumps(value).encode(), NOW, NOW)
+    assert said in caught.value.detail
+
+
+def test_a_request_names_its_categories_once() -> None:
+    asked = {"user_id": "u", "categories": ["a"], "filters": {"any": ["b"]}}
+    with pytest.raises(Rejected, match=r"short for filters\.any"):
+        decode_request(json.dumps(asked).encode(), NOW, NOW)
 
 
 def test_a_long_answer_is_cut() -> None:

@@ -15,19 +15,27 @@ from jsonschema import Draft202012Validator
 from schemas import (
     Because,
     Cause,
+    Condition,
+    Editorial,
     Erasure,
     Event,
     EventType,
+    Filters,
     Item,
+    Pick,
     Reason,
     Recommendation,
     RecommendedItem,
     Request,
+    Rule,
+    RuleKind,
+    decode_editorial,
     decode_erasure,
     decode_event,
     decode_item,
     decode_recommendation,
     decode_request,
+    decode_rule,
     encode,
 )
 from schemas.publish import FOLDER, published
@@ -36,12 +44,14 @@ T0 = 1_767_225_600_000
 STORED = sorted(Path(__file__).with_name("messages").glob("*.json"))
 RECORD_TS = T0 + 7
 
-Message = Event | Item | Request | Erasure | Recommendation
+Message = Event | Item | Request | Erasure | Rule | Editorial | Recommendation
 
 DECODE: dict[str, Callable[[bytes], Message]] = {
     "event": lambda value: decode_event(value, RECORD_TS, T0),
     "item": lambda value: decode_item(value, RECORD_TS, T0),
     "request": lambda value: decode_request(value, RECORD_TS, T0),
+    "rule": lambda value: decode_rule(value, RECORD_TS, T0),
+    "editorial": lambda value: decode_editorial(value, RECORD_TS, T0),
     "erasure": lambda value: decode_erasure(value, RECORD_TS, T0),
     "recommendation": decode_recommendation,
 }
@@ -77,7 +87,35 @@ READ: dict[str, Message] = {
     "item.future": Item("sku-204", "Enamel kettle", ts=RECORD_TS),
     "request.present": Request("u-17", "r-1", 5, ["tea"], ["sku-1"], ["sku-2", "sku-3"], T0),
     "request.minimal": Request("u-17", ts=RECORD_TS),
-    "request.future": Request("u-17", n=20, ts=RECORD_TS),
+    "request.future": Request("u-17", n=20, ts=RECORD_TS, query="something for tea"),
+    "request.filters": Request(
+        "u-17",
+        ts=T0,
+        filters=Filters(
+            ["tea"],
+            ["kitchen"],
+            ["toys"],
+            [Condition("litres", at_least=1.0, at_most=2.5), Condition("new", equals=False)],
+        ),
+        query="something for a cold evening",
+        session_id="s-1",
+    ),
+    "rule.boost": Rule(
+        "lift-new-tea",
+        RuleKind.BOOST,
+        ["tea"],
+        [Condition("new", equals=True)],
+        factor=2.0,
+        ts=T0,
+    ),
+    "rule.minimal": Rule("calm", RuleKind.DIVERSITY, strength=0.25, ts=RECORD_TS),
+    "rule.future": Rule("two-of-each", RuleKind.CAP, at_most=2, ts=RECORD_TS),
+    "rule.nulls": Rule("no-toys", RuleKind.BAN, ["toys"], ts=RECORD_TS),
+    "editorial.present": Editorial(
+        "Winter", [Pick("sku-204", 3.0), Pick("sku-9")], T0, T0 + 86_400_000, T0
+    ),
+    "editorial.minimal": Editorial("Winter", [Pick("sku-9")], ts=RECORD_TS),
+    "editorial.future": Editorial("Winter", [Pick("sku-9")], ts=RECORD_TS),
     "erasure.present": Erasure("u-17", T0),
     "erasure.minimal": Erasure("u-17", RECORD_TS),
     "erasure.future": Erasure("u-17", RECORD_TS),
@@ -167,12 +205,12 @@ def test_each_schema_has_a_name_of_its_own() -> None:
     ids = {json.loads(text)["$id"] for text in published().values()}
     assert ids == {
         f"urn:freshet:{name}:1"
-        for name in ("event", "item", "request", "erasure", "recommendation")
+        for name in ("event", "item", "request", "erasure", "rule", "editorial", "recommendation")
     }
 
 
 def test_every_field_that_is_read_says_what_it_is() -> None:
-    for name in ("event", "item", "request", "erasure"):
+    for name in ("event", "item", "request", "erasure", "rule", "editorial"):
         schema = json.loads(published()[f"{name}.schema.json"])
         assert all(field.get("description") for field in schema["properties"].values())
 
