@@ -65,8 +65,8 @@ def blended(ranking: Ranking, lists: Sequence[EditorsList], share: float) -> Ran
         return ranking
     ours = {item.item_id: item for item in ranking.items}
     score = np.array([item.score for item in ranking.items], np.float64)
-    chance = np.exp(score - score.max()) if len(score) else score
-    engine = dict(zip(ours, chance / chance.sum() if len(score) else chance, strict=True))
+    chance = np.exp(score - score.max(initial=-np.inf))
+    engine = dict(zip(ours, (chance / max(chance.sum(), 1e-300)).tolist(), strict=True))
     editors: dict[str, float] = {}
     strongest: dict[str, tuple[float, str]] = {}
     for each in lists:

@@ -68,3 +68,10 @@ def test_what_a_user_may_see_is_what_could_be_recommended() -> None:
     assert recommender.may_see("new", ["a", "b", "unheard of"]) == [True, True, False]
     assert recommender.may_see("u", ["b"]) == [False]
     assert recommender.events_of(["u", "v", "new"]).tolist() == [1, 1, 0]
+
+
+def test_what_is_given_is_plain_numbers() -> None:
+    """A message is written from them."""
+    for item in blended(RANKING, [EditorsList("L", {"a": 9.0, "c": 1.0})], 0.5).items:
+        assert type(item.score) is float
+        assert item.reason is None or type(item.reason.share) is float
