@@ -1,0 +1,1 @@
+"""Asking in words: how good are the first ten?"""
