@@ -159,28 +159,24 @@ class Rules:
                 columns.append(column.setdefault(category, len(column)))
         has = np.zeros((len(order), len(column)), np.float32)
         has[rows, columns] = 1
+        near = _overlap(has) if vectors is None else _cosine(vectors[order])
         room = np.array([self._most(category) for category in column], np.float64)
-        size = has.sum(axis=1)
-        unit = None if vectors is None else _unit(vectors[order])
+        capped = bool(np.isfinite(room).any())
 
-        open_ = np.ones(len(order), np.bool_)
+        worth, dislike = (1 - self.diversity) * relevance, self.diversity * near
         closest = np.zeros(len(order))
         chosen: list[int] = []
-        while len(chosen) < n and open_.any():
-            worth = (1 - self.diversity) * relevance - self.diversity * closest
-            best = int(np.argmax(np.where(open_, worth, -np.inf)))
+        while len(chosen) < n:
+            best = int((worth - closest).argmax())
+            if worth[best] == -np.inf:
+                break
             chosen.append(int(order[best]))
-            open_[best] = False
-            if unit is None:
-                shared = has @ has[best]
-                near = shared / np.maximum(size + size[best] - shared, 1)
-            else:
-                near = unit @ unit[best]
-            np.maximum(closest, near, out=closest)
-            room -= has[best]
-            full = room <= 0
-            if full.any():
-                open_ &= ~has[:, full].any(axis=1)
+            worth[best] = -np.inf
+            np.maximum(closest, dislike[best], out=closest)
+            if capped:
+                room -= has[best]
+                full = (room <= 0).astype(np.float32)
+                worth[has @ full > 0] = -np.inf
         return chosen
 
     def _most(self, category: str) -> float:
@@ -228,7 +224,17 @@ def reranked(ranking: Ranking, rules: Rules, facts: Sequence[ItemFacts | None], 
     )
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def _overlap(has: NDArray[np.float32]) -> Scores:
+    """|A ∩ B| / |A ∪ B| of the rows' categories, float64 [items, items]; 0 where both have none."""
+    shared = has @ has.T
+    size = has.sum(axis=1)
+    overlap: Scores = (shared / np.maximum(size[:, None] + size - shared, 1)).astype(np.float64)
+    return overlap
+
+
+def _cosine(vectors: NDArray[np.float32]) -> Scores:
+    """float64 [items, items]."""
     length = np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
-    unit: NDArray[np.float32] = vectors / np.maximum(length, 1e-12)
-    return unit
+    unit = vectors / np.maximum(length, 1e-12)
+    cosine: Scores = (unit @ unit.T).astype(np.float64)
+    return cosine
