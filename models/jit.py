@@ -19,8 +19,8 @@ import numba
 
 PACKAGE = Path(__file__).parent
 
-#: Folders that no kernel comes from: a change there builds nothing anew.
-_WITHOUT_KERNELS = ("content", "evaluation")
+#: Folders and files that no kernel comes from: a change there builds nothing anew.
+_WITHOUT_KERNELS = {"content", "evaluation", "index.py"}
 
 #: Every kernel, so that a test can see whether one was compiled anew while events were processed.
 kernels: list[Any] = []
@@ -61,7 +61,7 @@ def digest() -> str:
     """A name for the machine code that these sources give on this machine."""
     found = hashlib.sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
-        if path.parent.name in _WITHOUT_KERNELS:
+        if _WITHOUT_KERNELS & {path.parent.name, path.name}:
             continue
         found.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     cpu = llvmlite.binding.get_host_cpu_name()

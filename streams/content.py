@@ -101,7 +101,6 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         #: Items whose vectors are new, in the order they came.
         self._unlinked: dict[str, None] = {}
         self._likeness: Likeness | None = None
-        self._using_vectors = asyncio.Lock()
         self._something_came = asyncio.Event()
         app.on_partitions_assigned.connect(self._on_assigned)
         app.on_partitions_revoked.connect(self._on_revoked)
@@ -164,11 +163,18 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
                 del self._wanted[item]
             vectors[item] = vector
         if self._likeness is None and vectors:
-            self._likeness = Likeness(len(next(iter(vectors.values()))))
-        if self._likeness is not None:
-            async with self._using_vectors:
-                self._likeness.delete([*gone])
-                self._likeness.upsert([*vectors], np.array([*vectors.values()], np.float32))
+            self._likeness = Likeness(
+                len(next(iter(vectors.values()))),
+                exact_up_to=self._settings.index_exact_items,
+                precision=self._settings.index_precision,
+                device=self._settings.index_device,
+            )
+        if (likeness := self._likeness) is not None:
+            if gone:
+                await asyncio.to_thread(likeness.delete, [*gone])
+            if vectors:
+                rows = np.array([*vectors.values()], np.float32)
+                await asyncio.to_thread(likeness.upsert, [*vectors], rows)
         for item in gone:
             self._unlinked.pop(item, None)
         self._unlinked.update(dict.fromkeys(vectors))
@@ -207,8 +213,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             if not before
         ]
         if new:
-            async with self._using_vectors:  # the search releases Python's lock
-                alike = await asyncio.to_thread(likeness.of, [item for item, _ in new], LINKED)
+            alike = await asyncio.to_thread(likeness.of, [item for item, _ in new], LINKED)
             await self._engine.run(partial(_link, new=new, alike=alike))
             self._metrics.linked.inc(len(new))
         return True

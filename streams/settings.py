@@ -135,6 +135,22 @@ class Settings(BaseSettings):
     encoder_threads: int = Field(
         1, ge=0, le=256, description="Processor cores that encoding may use; 0 for all."
     )
+    index_exact_items: int = Field(
+        20_000,
+        ge=0,
+        description="Up to so many items, the search for what is alike compares all of them; of "
+        "more, those in the cells around (`docs/decisions/0006-item-index.md`).",
+    )
+    index_precision: Literal["float16", "int8"] = Field(
+        "float16",
+        description="How vectors are kept where there are more: `int8` takes half the memory and "
+        "misses some of the nearest.",
+    )
+    index_device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="Where vectors are searched: `auto` takes the GPU if faiss-gpu and torch see "
+        "one, and compares all of them there.",
+    )
 
     # The worker
     chunk_records: int = Field(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ids import Ids
+from models.index import EXACT_UP_TO, Device, ItemIndex, Precision
 
 Alike = list[tuple[str, float]]
 """Items and how alike they are, most alike first: above 0, at most 1."""
@@ -23,22 +22,32 @@ class Likeness:
 
         s(a, b) = (a·b − m·m) / (1 − m·m)
 
-    where a·b is their cosine and m·m the mean cosine of all pairs. Not thread-safe.
+    where a·b is their cosine and m·m the mean cosine of all pairs. One thread at a time may change
+    it; any may search.
 
-    dimensions: of the vectors, which have length 1.
+    dimensions: of the vectors, which have length 1. exact_up_to, precision, device: of its
+    `ItemIndex`.
     """
 
-    def __init__(self, dimensions: int) -> None:
-        self._book = Ids()
-        self._vectors = np.zeros((1024, dimensions), np.float32)
+    def __init__(
+        self,
+        dimensions: int,
+        *,
+        exact_up_to: int = EXACT_UP_TO,
+        precision: Precision = "float16",
+        device: Device = "cpu",
+    ) -> None:
+        self._index = ItemIndex(
+            dimensions, exact_up_to=exact_up_to, precision=precision, device=device
+        )
         self._sum = np.zeros(dimensions)
 
     def __len__(self) -> int:
         """Items that have a vector."""
-        return len(self._book)
+        return len(self._index)
 
     def __contains__(self, item: str) -> bool:
-        return item in self._book
+        return item in self._index
 
     @property
     def usual(self) -> float:
@@ -48,51 +57,40 @@ class Likeness:
 
     def upsert(self, items: Sequence[str], vectors: NDArray[np.float32]) -> None:
         """Take or replace the vectors, float32 [items, dimensions], of these items."""
-        for item, vector in zip(items, vectors, strict=True):
-            number = self._book.add(item)
-            if number >= len(self._vectors):
-                more = np.zeros_like(self._vectors)
-                self._vectors = np.concatenate((self._vectors, more))
-            self._sum += vector.astype(np.float64) - self._vectors[number]
-            self._vectors[number] = vector
+        changed = [*dict.fromkeys(items)]
+        before = self._total(changed)
+        self._index.upsert(items, vectors)
+        self._sum += self._total(changed) - before
 
     def delete(self, items: Sequence[str]) -> None:
         """These are not found any more."""
-        numbers = [self._book.get(item) for item in items]
-        known = [number for number in numbers if number is not None]
-        for number in known:
-            self._sum -= self._vectors[number]
-            self._vectors[number] = 0
-        self._book.free(known)
+        self._sum -= self._total([*dict.fromkeys(items)])
+        self._index.delete(items)
 
     def of(self, items: Sequence[str], most: int) -> list[Alike]:
         """What each of these items is most like: at most `most` others, most alike first."""
-        rows = [self._book.get(item) for item in items]
-        known = [row for row in rows if row is not None]
-        found = iter(self.near(self._vectors[known], most + 1))
-        return [
-            [] if row is None else [(o, s) for o, s in next(found) if o != item][:most]
-            for item, row in zip(items, rows, strict=True)
-        ]
+        known = [item for item in items if item in self]
+        found = dict(zip(known, self.near(self._index.vectors(known), most + 1), strict=True))
+        return [[(o, s) for o, s in found.get(item, []) if o != item][:most] for item in items]
 
-    def near(self, vectors: NDArray[np.float32], most: int) -> list[Alike]:
-        """What is nearest to each of these vectors, float32 [n, dimensions]."""
-        reach = self._book.reach
-        if not reach or not len(vectors):
-            return [[] for _ in vectors]
-        k = min(most, reach)
-        cosines, numbers = faiss.knn(
-            np.ascontiguousarray(vectors),
-            self._vectors[:reach],
-            k,
-            metric=faiss.METRIC_INNER_PRODUCT,
-        )
+    def near(
+        self,
+        vectors: NDArray[np.float32],
+        most: int,
+        *,
+        exclude: Collection[str] = (),
+        only: Collection[str] | None = None,
+    ) -> list[Alike]:
+        """What is nearest to each of these vectors, float32 [n, dimensions].
+
+        exclude: items left out. only: the items to choose from.
+        """
         usual = self.usual
         return [
-            [
-                (self._book.name(number), (cosine - usual) / (1 - usual))
-                for cosine, number in zip(*row, strict=True)
-                if number >= 0 and cosine > usual
-            ]
-            for row in zip(cosines.tolist(), numbers.tolist(), strict=True)
+            [(item, (cosine - usual) / (1 - usual)) for item, cosine in row if cosine > usual]
+            for row in self._index.search(vectors, most, exclude=exclude, only=only)
         ]
+
+    def _total(self, items: Sequence[str]) -> NDArray[np.float64]:
+        total: NDArray[np.float64] = self._index.vectors(items).sum(axis=0, dtype=np.float64)
+        return total
