@@ -1,15 +1,10 @@
 """What editors chose, for those of whom little is known.
 
-Of a user with h events the engine knows little while h is small. Its list is a distribution p (the
-softmax of its scores: `models.ranker`), and so are the editors' lists, each counting alike:
+The editors' lists, each counting alike, are a distribution
 
     q(x) = mean over the lists of  weight(x) / Σ weight
 
-Both are blended by a linear opinion pool (Stone 1961) whose weight fades with what is known:
-
-    m(x) = (1 − w) p(x) + w q(x)        w = FIRST · max(0, 1 − h / few)
-
-and ln m is the blended score, on the scale of the engine's own.
+that is blended into the engine's list (`models.pool`), by FIRST for a user without events.
 """
 
 from __future__ import annotations
@@ -18,9 +13,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from models.ranking import Ranking, Reason, Recommended
+from models.pool import Said, fading, pooled
+from models.ranking import Ranking
 
 FIRST = 0.5
 """The editors' part in the list of somebody who has done nothing yet."""
@@ -44,8 +38,8 @@ class EditorsList:
 
 
 def share_of_editors(events: int, few: int) -> float:
-    """w, the editors' part in the list of a user with so many events; 0 from `few` on."""
-    return FIRST * max(0.0, 1 - events / few) if few else 0.0
+    """The editors' part in the list of a user with so many events; 0 from `few` on."""
+    return fading(FIRST, events, few)
 
 
 def blended(ranking: Ranking, lists: Sequence[EditorsList], share: float) -> Ranking:
@@ -53,6 +47,7 @@ def blended(ranking: Ranking, lists: Sequence[EditorsList], share: float) -> Ran
 
     lists: with those items only that may be shown to this user. share: w.
 
+    >>> from models.ranking import Recommended
     >>> engine = Ranking("ann", (Recommended("tea", 1.0, None), Recommended("cup", 0.0, None)))
     >>> winter = EditorsList("Winter", {"cup": 3.0, "scarf": 1.0})
     >>> [item.item_id for item in blended(engine, [winter], 0.5).items]
@@ -61,12 +56,6 @@ def blended(ranking: Ranking, lists: Sequence[EditorsList], share: float) -> Ran
     'Chosen by the editors: Winter'
     """
     lists = [each for each in lists if each.weights]
-    if not lists or share <= 0:
-        return ranking
-    ours = {item.item_id: item for item in ranking.items}
-    score = np.array([item.score for item in ranking.items], np.float64)
-    chance = np.exp(score - score.max(initial=-np.inf))
-    engine = dict(zip(ours, (chance / max(chance.sum(), 1e-300)).tolist(), strict=True))
     editors: dict[str, float] = {}
     strongest: dict[str, tuple[float, str]] = {}
     for each in lists:
@@ -75,16 +64,8 @@ def blended(ranking: Ranking, lists: Sequence[EditorsList], share: float) -> Ran
             part = weight / total / len(lists)
             editors[item_id] = editors.get(item_id, 0.0) + part
             strongest[item_id] = max(strongest.get(item_id, (0.0, "")), (part, each.name))
-
-    items: list[Recommended] = []
-    for item_id in dict.fromkeys((*ours, *editors)):
-        theirs = share * editors.get(item_id, 0.0)
-        both = theirs + (1 - share) * engine.get(item_id, 0.0)
-        if both <= 0:
-            continue
-        reason = ours[item_id].reason if item_id in ours else None
-        if 2 * theirs > both:
-            text = f"Chosen by the editors: {strongest[item_id][1]}"
-            reason = Reason(SOURCE, theirs / both, (), text)
-        items.append(Recommended(item_id, math.log(both), reason))
-    return Ranking(ranking.user_id, tuple(sorted(items, key=lambda item: -item.score)))
+    opinion = {
+        item_id: Said(chance, f"Chosen by the editors: {strongest[item_id][1]}")
+        for item_id, chance in editors.items()
+    }
+    return pooled(ranking, SOURCE, opinion, share)

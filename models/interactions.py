@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,3 +71,15 @@ class Interactions:
             values=np.array([math.nan if row[3] is None else row[3] for row in rows], np.float32),
             times=np.array([row[4] for row in rows], np.float64),
         )
+
+
+class Past(NamedTuple):
+    """What is remembered of a user's events, oldest first.
+
+    items: int32, negative where forgotten. seconds: int32, on the engine's clock. before: events
+    forgotten before them.
+    """
+
+    items: NDArray[np.int32]
+    seconds: NDArray[np.int32]
+    before: int

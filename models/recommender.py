@@ -18,7 +18,7 @@ from models.described import Described
 from models.engine import Answers
 from models.evidence import FAMILIES, STRATEGIES
 from models.ids import Ids
-from models.interactions import Interactions
+from models.interactions import Interactions, Past
 from models.ranking import Ranking, Reason, Recommended
 from models.reasons import sentence as reasons_in_words
 from models.settings import EngineSettings
@@ -26,7 +26,7 @@ from models.sources import content
 from models.sources.categories import KEPT, MOST_CATEGORIES
 from models.sources.content import LINKED
 from models.sources.repeats import ALWAYS, LEARN, NEVER
-from models.user import GUEST, Users
+from models.user import GUEST, ITEM, TIME, Users
 
 FORMAT = 2
 """Rises when the same events would give another state."""
@@ -265,6 +265,16 @@ class Recommender:
         held = self._state.users.history.size[numbers]
         return np.where(numbers == GUEST, 0, held).astype(np.int32)
 
+    def past(self, user: str) -> Past | None:
+        """What is remembered of a user's events, None where nothing is; views, not to be kept."""
+        number = self._users.get(user)
+        if number is None:
+            return None
+        users = self._state.users
+        start = users.history.start[number]
+        words = users.history.words[start : start + users.history.size[number]]
+        return Past(words[:, ITEM], words[:, TIME], int(users.dropped[number]))
+
     def may_see(
         self,
         user: str,
@@ -345,7 +355,7 @@ class Recommender:
         """Mean bytes held per user, and per item by what they are for."""
         return growth.memory(self._state, max(1, len(self._users)), max(1, len(self._items)))
 
-    def item_ids(self, numbers: NDArray[np.int32]) -> list[str]:
+    def item_ids(self, numbers: Sequence[int] | NDArray[np.int32]) -> list[str]:
         """Names of the item numbers in `PrequentialChunk.top_items`."""
         return [self._items.name(int(number)) for number in numbers]
 

@@ -9,6 +9,7 @@ from schemas.decoding import (
     decode_erasure,
     decode_event,
     decode_item,
+    decode_profile,
     decode_recommendation,
     decode_request,
     decode_rule,
@@ -18,6 +19,7 @@ from schemas.editorial import Editorial, Pick
 from schemas.erasure import Erasure
 from schemas.event import Event, EventType
 from schemas.item import Item
+from schemas.profile import Profile
 from schemas.recommendation import Because, Cause, Reason, Recommendation, RecommendedItem
 from schemas.rejection import Rejected, RejectReason
 from schemas.request import Filters, Request
@@ -34,6 +36,7 @@ __all__ = [
     "Filters",
     "Item",
     "Pick",
+    "Profile",
     "Reason",
     "Recommendation",
     "RecommendedItem",
@@ -46,6 +49,7 @@ __all__ = [
     "decode_erasure",
     "decode_event",
     "decode_item",
+    "decode_profile",
     "decode_recommendation",
     "decode_request",
     "decode_rule",

@@ -16,6 +16,7 @@ from schemas.erasure import Erasure
 from schemas.event import Event
 from schemas.item import Item
 from schemas.limits import MAX_MESSAGE_BYTES
+from schemas.profile import Profile
 from schemas.recommendation import Recommendation
 from schemas.rejection import Rejected, RejectReason
 from schemas.request import Request
@@ -63,18 +64,25 @@ def decode_editorial(value: bytes | None, record_ts_ms: int, now_ms: int) -> Edi
     return _decode_dated(_EDITORIAL, value, record_ts_ms, now_ms)
 
 
+def decode_profile(value: bytes | None, record_ts_ms: int, now_ms: int) -> Profile:
+    """The profile in a record's value; a null value as in `decode_item`."""
+    return _decode_dated(_PROFILE, value, record_ts_ms, now_ms)
+
+
 def decode_recommendation(value: bytes | None) -> Recommendation:
     """The recommendation in a record's value; errors as in `decode_event`."""
     return _decode(_RECOMMENDATION, value)
 
 
-def encode(message: Event | Item | Request | Erasure | Rule | Editorial | Recommendation) -> bytes:
+def encode(
+    message: Event | Item | Request | Erasure | Rule | Editorial | Profile | Recommendation,
+) -> bytes:
     """The value of a record that carries `message`: compact UTF-8 JSON."""
     return _ENCODER.encode(message)
 
 
 M = TypeVar("M")
-D = TypeVar("D", Event, Item, Request, Erasure, Rule, Editorial)
+D = TypeVar("D", Event, Item, Request, Erasure, Rule, Editorial, Profile)
 
 
 class _Form(Generic[M]):
@@ -100,6 +108,7 @@ _REQUEST = _Form(Request, "a request")
 _ERASURE = _Form(Erasure, "an erasure")
 _RULE = _Form(Rule, "a rule")
 _EDITORIAL = _Form(Editorial, "an editor's list")
+_PROFILE = _Form(Profile, "a profile")
 _RECOMMENDATION = _Form(Recommendation, "a recommendation")
 _ENCODER = msgspec.json.Encoder()
 

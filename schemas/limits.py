@@ -39,6 +39,10 @@ MAX_CONDITIONS: Final = 32
 #: Items of one editor's list.
 MAX_PICKS: Final = 1_000
 
+#: Of one profile.
+MAX_INTERESTS: Final = 64
+MAX_FACT_CHARS: Final = 256
+
 #: How far ahead of this worker's clock an event may be dated: clocks differ.
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
 #: 1990-01-01: no event is older, but seconds taken for milliseconds are.

@@ -12,6 +12,7 @@ from schemas.editorial import Editorial
 from schemas.erasure import Erasure
 from schemas.event import Event
 from schemas.item import Item
+from schemas.profile import Profile
 from schemas.recommendation import Recommendation
 from schemas.request import Request
 from schemas.rule import Rule
@@ -21,7 +22,7 @@ FOLDER = Path(__file__).with_name("json")
 #: Raised when a message changes such that old readers would fail; see EVOLUTION.md.
 VERSION = 1
 
-_READ = (Event, Item, Request, Erasure, Rule, Editorial)
+_READ = (Event, Item, Request, Erasure, Rule, Editorial, Profile)
 _WRITTEN = (Recommendation,)
 
 

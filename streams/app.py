@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mode import Service
 
-from schemas import decode_editorial, decode_item, decode_rule
+from schemas import decode_editorial, decode_item, decode_profile, decode_rule
 from streams.agents.erasures import ErasurePath
 from streams.agents.events import EventPath
 from streams.agents.keyed import KeyedPath
@@ -22,6 +22,7 @@ from streams.health import HealthServer
 from streams.intake import Intake
 from streams.kafka import broker_credentials
 from streams.metrics import Metrics
+from streams.profiles import Profiles
 from streams.publisher import Publisher
 from streams.replica import Replica
 from streams.reranking import Reranking
@@ -59,7 +60,8 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     content = Content(settings, app, engine, publisher, metrics) if is_wanted(settings) else None
     catalogue = Catalogue(settings, engine, metrics, told=content.told if content else nobody)
     erasures = Erasures(settings, engine, metrics)
-    reranking = Reranking(settings, engine, metrics)
+    profiles = Profiles(settings, engine, metrics)
+    reranking = Reranking(settings, engine, replica.segments, metrics)
     event_log = EventLog(settings, app, engine, metrics)
     keeper = (
         []
@@ -70,6 +72,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
         "the catalogue is": catalogue.follower,
         **reranking.followers,
         "erasures are": erasures.follower,
+        "profiles are": profiles.follower,
         "what is on the log is": event_log.follower,
     }
     if content is not None:
@@ -86,6 +89,9 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     editorial_path = KeyedPath(
         settings, intake, publisher, decode_editorial, what="list", key="name"
     )
+    profile_path = KeyedPath(
+        settings, intake, publisher, decode_profile, what="profile", key="user_id", strict=True
+    )
     request_path = RequestPath(
         settings, intake, engine, reranking, replica.erased, publisher, metrics
     )
@@ -94,6 +100,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     _attach(app, settings.topic("items"), item_path.process, watch)
     _attach(app, settings.topic("rules"), rule_path.process, watch)
     _attach(app, settings.topic("editorial"), editorial_path.process, watch)
+    _attach(app, settings.topic("profiles"), profile_path.process, watch)
     _attach(app, settings.topic("requests"), request_path.process, watch)
     _attach(app, settings.topic("erasures"), erasure_path.process, watch)
     # The snapshot before what is learned on top of it, and who is not to be learned from before

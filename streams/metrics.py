@@ -196,6 +196,17 @@ class Metrics:
         self.editorial_lists = Gauge(
             "freshet_editorial_lists", "Editors' lists on the editorial topic.", registry=r
         )
+        self.profiles = Gauge("freshet_profiles", "Users of whom a profile is held.", registry=r)
+        self.segments = Gauge(
+            "freshet_segments",
+            "Different facts in these profiles, by which users are grouped.",
+            registry=r,
+        )
+        self.segment_lists = Counter(
+            "freshet_segment_lists",
+            "Lists into which was blended what is popular among people with the same facts.",
+            registry=r,
+        )
         self._scoreboard: dict[str, tuple[int, int]] = {}
 
     @contextmanager

@@ -77,6 +77,11 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
                 async with asyncio.timeout(10):
                     await self._producer.stop()
 
+    async def partitions(self, topic: str) -> int:
+        """How many the topic has."""
+        assert self._producer is not None, "the publisher is not started"
+        return len(await self._producer.partitions_for(topic))
+
     async def publish(self, topic: str, records: Iterable[Outgoing]) -> None:
         """Produce `records` and wait until the brokers have them.
 

@@ -19,6 +19,7 @@ from models.duplicates import Duplicates
 from models.interactions import Interactions, Kind
 from models.plugged import engine_of
 from models.saved import Arrays
+from models.segments import Segments
 from schemas import Event, EventType
 from streams.erased import Erased
 from streams.intake import Taken
@@ -58,6 +59,8 @@ class Replica:
         self.applied: dict[int, Place] = {}
         self.duplicates = Duplicates(settings.duplicate_window, settings.engine.max_users)
         self.erased = Erased()
+        #: A view of what the engine remembers, through `streams.profiles`: rebuilt, never saved.
+        self.segments = Segments(settings.engine.max_users)
 
     def learn(
         self, partition: int, taken: Sequence[Taken[Event]], then: Place, *, practise: float
@@ -78,6 +81,8 @@ class Replica:
         finally:
             # What raised once would raise again: the caller sets it aside, and the log goes on.
             self.applied[partition] = max(begin, then)
+        if self.segments:
+            self.segments.learn({t.message.user_id for t in new}, self.recommender)
         return Learned(
             learned=len(new),
             before=len(taken) - len(after),
@@ -88,6 +93,7 @@ class Replica:
     def erase(self, user: str, at_ms: int) -> None:
         """Forget a user, and learn none of their records up to `at_ms` from now on."""
         self.erased.add(user, at_ms)
+        self.segments.forget(user, self.recommender)
         self.recommender.forget(user)
         self.duplicates.forget(user)
 

@@ -1,23 +1,31 @@
-"""Between the engine's list and the one published: editors' lists for new users, and the rules.
+"""Between the engine's list and the one published: what helps new users, and the rules.
 
-Both come from compacted topics that every worker follows, so a shop changes them while it runs.
+New users have blended in what is popular among people with the same facts (`streams.profiles`),
+and then the editors' lists. These and the rules come from compacted topics that every worker
+follows, so a shop changes them while it runs.
+
 What bans mean is hidden in the engine itself, so that lists stay full; the rest chooses from a list
 `models.rules.LONGER` times as long as wanted. Without rules and lists, the engine's list it is.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from models.board import LONGEST_LIST
 from models.catalogue import Choice, Where
 from models.editorial import EditorsList, blended, share_of_editors
+from models.pool import Said, pooled
 from models.ranking import Ranking
 from models.recommender import Recommender
 from models.rules import LONGER, Boost, Rules, reranked
+from models.segments import SOURCE as SEGMENTS
+from models.segments import Segments, share_of_segments
 from schemas import Condition, Editorial, Request, Rule, RuleKind, decode_editorial, decode_rule
 from streams.engine import Engine
 from streams.keyed import Keyed
@@ -25,11 +33,25 @@ from streams.metrics import Metrics
 from streams.settings import Settings
 
 
+class _Shares(NamedTuple):
+    """What others than the engine have to say in a user's list."""
+
+    segments: float
+    editors: float
+
+
+_NONE = _Shares(0.0, 0.0)
+
+
 class Reranking:
     """Makes lists as the engine's `recommend` and `answer` do, and as rules and editors want."""
 
-    def __init__(self, settings: Settings, engine: Engine, metrics: Metrics) -> None:
-        self._engine, self._metrics, self._few = engine, metrics, settings.editorial_events
+    def __init__(
+        self, settings: Settings, engine: Engine, segments: Segments, metrics: Metrics
+    ) -> None:
+        self._engine, self._metrics, self._segments = engine, metrics, segments
+        self._few = settings.editorial_events
+        self._few_of_segments = settings.segment_events
         self._rules = Rules()
         self._lists: Sequence[EditorsList] = ()
         self._on_rules = Keyed(
@@ -49,12 +71,23 @@ class Reranking:
         """A list of `n` for each user. In the engine's thread."""
         rules, lists = self._rules, [each for each in self._lists if each.holds(now)]
         shares = self._shares(recommender, users, lists)
-        if not rules.reorder and not any(shares):
-            return recommender.recommend(users, now, n)
-        wide = recommender.recommend(users, now, min(LONGER * n, LONGEST_LIST))
+        # A longer list costs more: only those have one of whose list others have a say.
+        chosen_from = [bool(rules.reorder or share.editors) for share in shares]
+        long = iter(
+            recommender.recommend(
+                [*itertools.compress(users, chosen_from)], now, min(LONGER * n, LONGEST_LIST)
+            )
+        )
+        short = iter(
+            recommender.recommend(
+                [user for user, longer in zip(users, chosen_from, strict=True) if not longer],
+                now,
+                n,
+            )
+        )
         return [
-            _finished(recommender, ranking, rules, lists, share, n)
-            for ranking, share in zip(wide, shares, strict=True)
+            self._finished(recommender, next(long if longer else short), rules, lists, share, n)
+            for longer, share in zip(chosen_from, shares, strict=True)
         ]
 
     def answer(self, recommender: Recommender, request: Request, now: float) -> Ranking:
@@ -62,19 +95,17 @@ class Reranking:
         only, user, n = choice_of_request(request), request.user_id, request.n
         rules, lists = self._rules, [each for each in self._lists if each.holds(now)]
         share = self._shares(recommender, [user], lists, more=len(request.context_items))[0]
-        direct = not rules.reorder and not share
+        longer = rules.reorder or share.editors
         ranking = recommender.answer(
             user,
             now,
-            n if direct else min(LONGER * n, LONGEST_LIST),
+            min(LONGER * n, LONGEST_LIST) if longer else n,
             only=only,
             exclude=request.exclude,
             context_items=request.context_items,
         )
-        if direct:
-            return ranking
         left_out = {*request.exclude, *request.context_items}
-        return _finished(recommender, ranking, rules, lists, share, n, only, left_out)
+        return self._finished(recommender, ranking, rules, lists, share, n, only, left_out)
 
     def _shares(
         self,
@@ -82,11 +113,43 @@ class Reranking:
         users: Sequence[str],
         lists: Sequence[EditorsList],
         more: int = 0,
-    ) -> list[float]:
-        if not lists:
-            return [0.0] * len(users)
-        events = recommender.events_of(users).tolist()
-        return [share_of_editors(count + more, self._few) for count in events]
+    ) -> list[_Shares]:
+        if not lists and not self._segments:
+            return [_NONE] * len(users)
+        return [
+            _Shares(
+                share_of_segments(known + more, self._few_of_segments)
+                if user in self._segments
+                else 0.0,
+                share_of_editors(known + more, self._few) if lists else 0.0,
+            )
+            for user, known in zip(users, recommender.events_of(users).tolist(), strict=True)
+        ]
+
+    def _finished(
+        self,
+        recommender: Recommender,
+        ranking: Ranking,
+        rules: Rules,
+        lists: Sequence[EditorsList],
+        share: _Shares,
+        n: int,
+        only: Choice = Choice(),  # noqa: B008
+        left_out: set[str] | frozenset[str] = frozenset(),
+    ) -> Ranking:
+        """Rules last, as what others put forward must keep to them too."""
+        if not rules.reorder and not any(share):
+            return ranking
+        if share.segments:
+            said = self._segments.opinion(ranking.user_id)
+            said = _allowed_opinion(recommender, ranking.user_id, said, only, left_out)
+            ranking = pooled(ranking, SEGMENTS, said, share.segments)
+            self._metrics.segment_lists.inc(bool(said))
+        if share.editors:
+            allowed = _allowed(recommender, ranking, lists, only, left_out)
+            ranking = blended(ranking, allowed, share.editors)
+        facts = recommender.facts(item.item_id for item in ranking.items)
+        return reranked(ranking, rules, facts, n)
 
     async def _take_rules(self, standing: Mapping[str, Rule]) -> None:
         rules = rules_of(list(standing.values()))
@@ -105,21 +168,22 @@ class Reranking:
         self._metrics.editorial_lists.set(len(self._lists))
 
 
-def _finished(
+def _allowed_opinion(
     recommender: Recommender,
-    ranking: Ranking,
-    rules: Rules,
-    lists: Sequence[EditorsList],
-    share: float,
-    n: int,
-    only: Choice = Choice(),  # noqa: B008
-    left_out: set[str] | frozenset[str] = frozenset(),
-) -> Ranking:
-    """Editors first, as what they put forward must keep to the rules too."""
-    if share:
-        ranking = blended(ranking, _allowed(recommender, ranking, lists, only, left_out), share)
-    facts = recommender.facts(item.item_id for item in ranking.items)
-    return reranked(ranking, rules, facts, n)
+    user: str,
+    said: Mapping[str, Said],
+    only: Choice,
+    left_out: set[str] | frozenset[str],
+) -> dict[str, Said]:
+    """The opinion without what this user must not get, nor what they took themselves: of that, the
+    engine knows better."""
+    past = recommender.past(user)
+    own = recommender.item_ids(past.items[past.items >= 0]) if past else ()
+    names = [name for name in said if name not in left_out and name not in own]
+    seen = recommender.may_see(user, names, only)
+    may = [name for name, allowed in zip(names, seen, strict=True) if allowed]
+    total = sum(said[name].chance for name in may)
+    return {name: said[name]._replace(chance=said[name].chance / total) for name in may}
 
 
 def _allowed(

@@ -104,6 +104,14 @@ class Settings(BaseSettings):
         description="Users with fewer events than this have the editors' lists blended in, half "
         "with none and less with each; 0 shows them to nobody.",
     )
+    segment_events: int = Field(
+        5,
+        ge=0,
+        le=1000,
+        description="Users with fewer events than this and with a profile have blended in what is "
+        "popular among people with the same facts, most with none and less with each; 0 for "
+        "nobody.",
+    )
     engine: EngineSettings = Field(
         default_factory=EngineSettings, description="How the engine learns (see below)."
     )

@@ -91,6 +91,13 @@ def topics(settings: Settings) -> list[Topic]:
             co_partitioned=False,
             config=inputs | {"cleanup.policy": "compact"},
         ),
+        Topic(
+            "profiles",
+            "what is known of users (input); a null value forgets it",
+            settings.partitions,
+            co_partitioned=False,
+            config=inputs | {"cleanup.policy": "compact"},
+        ),
         Topic("requests", "questions asked now (input)", settings.partitions, config=inputs),
         Topic(
             "erasures",

@@ -1,4 +1,4 @@
-"""The path of an erasure: the user's published list goes too, once for the whole group.
+"""The path of an erasure: the user's published list and profile go too, once for the whole group.
 
 Every worker forgets the user by itself, through `streams.erasures`.
 """
@@ -6,12 +6,13 @@ Every worker forgets the user by itself, through `streams.erasures`.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import structlog
 
-from schemas import decode_erasure
+from schemas import Erasure, decode_erasure
 from streams.engine import Engine
-from streams.intake import Intake
+from streams.intake import Intake, Taken
 from streams.publisher import Outgoing, Publisher
 from streams.replica import Replica
 from streams.settings import Settings
@@ -21,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class ErasurePath:
-    """Replaces the newest list of each user erased by a null value."""
+    """Replaces the newest list of each user erased, and the profile, by a null value."""
 
     def __init__(
         self, settings: Settings, intake: Intake, engine: Engine, publisher: Publisher
@@ -30,7 +31,7 @@ class ErasurePath:
         self._engine, self._publisher = engine, publisher
 
     async def process(self, chunk: Chunk) -> None:
-        """Take one chunk of one partition; on return its users' lists are gone."""
+        """Take one chunk of one partition; on return its users' lists and profiles are gone."""
         taken, dead = self._intake.take(chunk.records, decode_erasure, int(time.time() * 1000))
 
         def forget(replica: Replica) -> None:
@@ -38,6 +39,7 @@ class ErasurePath:
                 replica.erase(erasure.user_id, record.timestamp)
 
         await self._engine.run(forget)
+        await self._publish_no_profiles(taken)
         # From here on no list made before the erasure is published.
         async with self._publisher.one_at_a_time:
             tombstones = [Outgoing(erasure.user_id.encode(), None) for _, erasure in taken]
@@ -46,3 +48,15 @@ class ErasurePath:
                 await self._publisher.publish(self._settings.topic("dead-letters"), dead)
         if taken:
             log.info("users erased", users=len(taken))
+
+    async def _publish_no_profiles(self, taken: Sequence[Taken[Erasure]]) -> None:
+        """In every partition, as whoever wrote the profile may have placed it by another rule; of
+        the erasure's time, so that a later profile of the user's is not taken for erased."""
+        topic = self._settings.topic("profiles")
+        partitions = range(await self._publisher.partitions(topic))
+        tombstones = [
+            Outgoing(erasure.user_id.encode(), None, partition=p, timestamp_ms=record.timestamp)
+            for record, erasure in taken
+            for p in partitions
+        ]
+        await self._publisher.publish(topic, tombstones)

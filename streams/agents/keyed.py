@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from schemas import Editorial, Item, Rejected, RejectReason, Rule
+from schemas import Editorial, Item, Profile, Rejected, RejectReason, Rule
 from streams.catalogue import key_text
 from streams.intake import Decode, Intake
 from streams.publisher import Publisher
@@ -20,6 +20,7 @@ class KeyedPath:
 
     what    a message is, as `item`
     key     the field that is the record's key, as `item_id`
+    strict  whether a record with another key is set aside: by its key it is to be erased
     """
 
     def __init__(
@@ -27,10 +28,11 @@ class KeyedPath:
         settings: Settings,
         intake: Intake,
         publisher: Publisher,
-        decode: Decode[Item] | Decode[Rule] | Decode[Editorial],
+        decode: Decode[Item] | Decode[Rule] | Decode[Editorial] | Decode[Profile],
         *,
         what: str,
         key: str,
+        strict: bool = False,
     ) -> None:
         self._settings, self._intake, self._publisher = settings, intake, publisher
         self._decode: Decode[object] = decode
@@ -39,12 +41,24 @@ class KeyedPath:
             f"a null value deletes the {what} named by the record's key, and this record has no "
             f"key that is text; send the {key} as the key",
         )
+        self._field, self._strict = key, strict
+        self._miskeyed = Rejected(
+            RejectReason.INVALID,
+            f"the record's key is not its {key}, by which the {what} could be erased; send the "
+            f"{key} as the key",
+        )
 
     async def process(self, chunk: Chunk) -> None:
         """Take one chunk of one partition; on return its dead letters are on the brokers."""
         now_ms = int(time.time() * 1000)
         described = [record for record in chunk.records if record.value is not None]
-        _, dead = self._intake.take(described, self._decode, now_ms)
+        taken, dead = self._intake.take(described, self._decode, now_ms)
+        if self._strict:
+            dead += [
+                self._intake.reject(record, self._miskeyed, now_ms)
+                for record, message in taken
+                if key_text(record) != getattr(message, self._field)
+            ]
         dead += [
             self._intake.reject(record, self._nameless, now_ms)
             for record in chunk.records

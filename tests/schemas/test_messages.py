@@ -23,6 +23,7 @@ from schemas import (
     Filters,
     Item,
     Pick,
+    Profile,
     Reason,
     Recommendation,
     RecommendedItem,
@@ -33,6 +34,7 @@ from schemas import (
     decode_erasure,
     decode_event,
     decode_item,
+    decode_profile,
     decode_recommendation,
     decode_request,
     decode_rule,
@@ -44,7 +46,7 @@ T0 = 1_767_225_600_000
 STORED = sorted(Path(__file__).with_name("messages").glob("*.json"))
 RECORD_TS = T0 + 7
 
-Message = Event | Item | Request | Erasure | Rule | Editorial | Recommendation
+Message = Event | Item | Request | Erasure | Rule | Editorial | Profile | Recommendation
 
 DECODE: dict[str, Callable[[bytes], Message]] = {
     "event": lambda value: decode_event(value, RECORD_TS, T0),
@@ -52,6 +54,7 @@ DECODE: dict[str, Callable[[bytes], Message]] = {
     "request": lambda value: decode_request(value, RECORD_TS, T0),
     "rule": lambda value: decode_rule(value, RECORD_TS, T0),
     "editorial": lambda value: decode_editorial(value, RECORD_TS, T0),
+    "profile": lambda value: decode_profile(value, RECORD_TS, T0),
     "erasure": lambda value: decode_erasure(value, RECORD_TS, T0),
     "recommendation": decode_recommendation,
 }
@@ -116,6 +119,17 @@ READ: dict[str, Message] = {
     ),
     "editorial.minimal": Editorial("Winter", [Pick("sku-9")], ts=RECORD_TS),
     "editorial.future": Editorial("Winter", [Pick("sku-9")], ts=RECORD_TS),
+    "profile.present": Profile(
+        "u-17",
+        "DE",
+        "25-34",
+        ["tea", "jazz"],
+        {"plan": "plus", "seats": 2.0, "member": True},
+        T0,
+    ),
+    "profile.minimal": Profile("u-17", ts=RECORD_TS),
+    "profile.nulls": Profile("u-17", ts=RECORD_TS),
+    "profile.future": Profile("u-17", "DE", ts=RECORD_TS),
     "erasure.present": Erasure("u-17", T0),
     "erasure.minimal": Erasure("u-17", RECORD_TS),
     "erasure.future": Erasure("u-17", RECORD_TS),
@@ -205,12 +219,21 @@ def test_each_schema_has_a_name_of_its_own() -> None:
     ids = {json.loads(text)["$id"] for text in published().values()}
     assert ids == {
         f"urn:freshet:{name}:1"
-        for name in ("event", "item", "request", "erasure", "rule", "editorial", "recommendation")
+        for name in (
+            "event",
+            "item",
+            "request",
+            "erasure",
+            "rule",
+            "editorial",
+            "profile",
+            "recommendation",
+        )
     }
 
 
 def test_every_field_that_is_read_says_what_it_is() -> None:
-    for name in ("event", "item", "request", "erasure", "rule", "editorial"):
+    for name in ("event", "item", "request", "erasure", "rule", "editorial", "profile"):
         schema = json.loads(published()[f"{name}.schema.json"])
         assert all(field.get("description") for field in schema["properties"].values())
 

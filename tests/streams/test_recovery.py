@@ -170,6 +170,9 @@ def test_a_forgotten_user_is_in_no_topic_and_no_file_of_ours(
     with worker_of(kafka, topic_prefix, cache_dir, tmp_path, folder) as worker:
         topic = f"{topic_prefix}events"
         kafka.produce(topic, [*clicks(0, 300), click(name, "i1"), click(name, "i3")])
+        profile = json.dumps({"user_id": name, "country": "DE"}).encode()
+        kafka.produce(f"{topic_prefix}profiles", [(name, profile)])
+        worker.wait_for_metric("freshet_profiles", 1)
         worker.wait_for_metric("freshet_model_events", 302)
         worker.wait_for_metric("freshet_snapshots_total", 1, outcome="written")
         done = subprocess.run(
@@ -198,10 +201,12 @@ def test_a_forgotten_user_is_in_no_topic_and_no_file_of_ours(
         worker.start()
         worker.wait_until_ready()
         worker.wait_for_metric("freshet_model_events", 300)
+        assert worker.metric("freshet_profiles") == 0
         assert worker.terminate() == 0
         assert name.encode() not in b"".join(path.read_bytes() for path in folder.iterdir())
-        newest = {r.key: r.value for r in kafka.consume(f"{topic_prefix}recommendations")}
-        assert newest[name.encode()] is None
+        for lists_or_profiles in ("recommendations", "profiles"):
+            newest = {r.key: r.value for r in kafka.consume(f"{topic_prefix}{lists_or_profiles}")}
+            assert newest[name.encode()] is None
         assert name not in worker.log
 
 

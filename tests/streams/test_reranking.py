@@ -167,6 +167,58 @@ def test_editors_lists_are_for_those_who_are_new(kafka: Kafka, worker: Worker) -
     kafka.produce("rules-editorial", [("Winter", None), ("Past", None)])
 
 
+def test_a_user_never_seen_gets_what_people_with_the_same_facts_take(
+    kafka: Kafka, worker: Worker
+) -> None:
+    """Users with even numbers take even items and live elsewhere than those who take odd ones."""
+
+    def profile(user: str, country: str, **more: Any) -> tuple[str, bytes]:
+        return user, json.dumps({"user_id": user, "country": country, **more}).encode()
+
+    def odd(answer: Recommendation) -> float:
+        return sum(int(name[1:]) % 2 for name in ids(answer)) / len(answer.items)
+
+    clicks = [event(f"u{n}", (n * 7 + 2 * k) % ITEMS) for n in range(30, 90) for k in range(6)]
+    kafka.produce("rules-events", clicks)
+    kafka.produce(
+        "rules-profiles",
+        [
+            *(profile(f"u{n}", "FR" if n % 2 else "DE", age_band="25-34") for n in range(90)),
+            profile("french", "FR", interests=["tea"], attributes={"plan": "plus", "seats": 2}),
+            profile("german", "DE"),
+            ("nobody", b'{"user_id": "nobody", "country": 49}'),
+            ("another", profile("somebody-else", "DE")[1]),
+        ],
+    )
+    worker.wait_for_metric("freshet_profiles", 92)
+    dead = worker.wait_for_metric("freshet_dead_letters_total", 2, topic="rules-profiles")
+    assert (dead, worker.metric("freshet_profiles")) == (2, 92)
+
+    worker.wait_for_metric("freshet_model_events", 600 + len(clicks))
+    french, german = ask(kafka, worker, user_id="french"), ask(kafka, worker, user_id="german")
+    assert odd(french) > 0.85 > 0.15 > odd(german)
+    reason = french.items[0].reason
+    assert reason is not None
+    assert reason.text == "Popular among people like you: country FR"
+    assert 0.15 < odd(ask(kafka, worker)) < 0.85
+    kafka.produce("rules-events", [event("german", 4)])
+    give_up = time.monotonic() + 15
+    while not (lists := [
+        found
+        for record in kafka.consume("rules-recommendations")
+        if record.key == b"german" and record.value
+        and not (found := decode_recommendation(record.value)).cause.request_id  # type: ignore[union-attr]
+    ]):  # fmt: skip
+        assert time.monotonic() < give_up, worker.log
+    assert odd(lists[-1]) < 0.3
+    kafka.produce("rules-profiles", [("french", None)])
+    while worker.metric("freshet_profiles") > 91:
+        assert time.monotonic() < give_up, worker.log
+        time.sleep(0.05)
+    assert 0.15 < odd(ask(kafka, worker, user_id="french")) < 0.85
+    assert "25-34" not in worker.log
+
+
 def test_what_is_switched_off_is_gone_from_all_that_is_published_two_seconds_later(
     kafka: Kafka, worker: Worker
 ) -> None:
