@@ -14,6 +14,7 @@ from streams.jars import KAFKA_VERSION
 
 _PACKAGES = (
     "aiokafka",
+    "faiss-cpu",
     "faust-streaming",
     "mode-streaming",
     "msgspec",

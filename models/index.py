@@ -156,6 +156,12 @@ class ItemIndex:
                 found += self._search(some, k, {*exclude}, only)
         return found
 
+    def rebuild(self) -> None:
+        """Begin to build anew of what there is now, if no build is in progress."""
+        with self._gate.writing():
+            if self._changed is None:
+                self._begin_to_build()
+
     def settle(self) -> None:
         """Wait until no build is in progress."""
         while True:
@@ -208,9 +214,13 @@ class ItemIndex:
         """While writing."""
         least = min(self._built_of, len(self))
         if self._changes > least and (self.cells or len(self) > self._exact_up_to):
-            self._changed, self._changes, self._built_of = set(), 0, len(self)
-            self._build_thread = threading.Thread(target=self._build, name="index", daemon=True)
-            self._build_thread.start()
+            self._begin_to_build()
+
+    def _begin_to_build(self) -> None:
+        """While writing."""
+        self._changed, self._changes, self._built_of = set(), 0, len(self)
+        self._build_thread = threading.Thread(target=self._build, name="index", daemon=True)
+        self._build_thread.start()
 
     def _build(self) -> None:
         """1. Sort what is here into new cells. 2. Do there what was changed meanwhile, until little

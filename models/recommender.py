@@ -22,7 +22,7 @@ from models.interactions import Interactions, Past
 from models.ranking import Ranking, Reason, Recommended
 from models.reasons import sentence as reasons_in_words
 from models.settings import EngineSettings
-from models.sources import content
+from models.sources import content, covisitation
 from models.sources.categories import KEPT, MOST_CATEGORIES
 from models.sources.content import LINKED
 from models.sources.repeats import ALWAYS, LEARN, NEVER
@@ -259,6 +259,27 @@ class Recommender:
             for number, what in zip(numbers, contents, strict=True)
         ]
 
+    def item_vectors(self) -> tuple[list[str], NDArray[np.float32]]:
+        """The items that have learned vectors (`sources.embeddings`), and a copy of their `out`
+        vectors, float32 [items, WIDTH]."""
+        slots = self._state.embeddings.slot
+        numbers = np.flatnonzero(slots)
+        return self.item_ids(numbers), self._state.embeddings.out[slots[numbers]]
+
+    def taken_with(self, item_id: str, n: int) -> list[tuple[str, float]]:
+        """The `n` items most taken together with this one, most first, with what SYMMETRIC
+        (`sources.covisitation`) gives each for it."""
+        item, state = self._items.get(item_id), self._state.covisitation
+        if item is None:
+            return []
+        row = slice(state.rows.start[item], state.rows.start[item] + state.rows.size[item])
+        others = state.rows.words[row, covisitation.NEIGHBOUR]
+        size = np.sqrt(state.taken[item] + 1e-9) * np.sqrt(state.taken[others] + 1)
+        scores = np.where(others == item, 0, state.weights[row, covisitation.WEIGHT] / size)
+        best = np.argsort(-scores, kind="stable")[:n]
+        best = best[scores[best] > 0]
+        return [*zip(self.item_ids(others[best]), scores[best].tolist(), strict=True)]
+
     def events_of(self, users: Sequence[str]) -> NDArray[np.int32]:
         """How many events of each user are remembered, int32 [users]; refusals do not count."""
         numbers = np.array([self._users.get(user, GUEST) for user in users], np.int32)
@@ -355,7 +376,7 @@ class Recommender:
         """Mean bytes held per user, and per item by what they are for."""
         return growth.memory(self._state, max(1, len(self._users)), max(1, len(self._items)))
 
-    def item_ids(self, numbers: Sequence[int] | NDArray[np.int32]) -> list[str]:
+    def item_ids(self, numbers: Sequence[int] | NDArray[np.integer]) -> list[str]:
         """Names of the item numbers in `PrequentialChunk.top_items`."""
         return [self._items.name(int(number)) for number in numbers]
 

@@ -28,6 +28,7 @@ from streams.replica import Replica
 from streams.reranking import Reranking
 from streams.serving import Serving
 from streams.settings import Settings
+from streams.similar import Neighbourhoods, unread
 from streams.snapshot_keeper import SnapshotKeeper
 from streams.snapshots import SnapshotStore
 from streams.transport import Chunk, ChunkApp
@@ -78,8 +79,14 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     if content is not None:
         followers["vectors of items are"] = content.follower
     watch = Watch(settings, app, engine, followers, metrics)
+    neighbourhoods = Neighbourhoods(engine, content.alike if content else unread)
     health = HealthServer(
-        metrics, settings.http_host, settings.http_port, live=watch.live, ready=watch.ready
+        metrics,
+        settings.http_host,
+        settings.http_port,
+        live=watch.live,
+        ready=watch.ready,
+        similar=neighbourhoods.of,
     )
     serving = Serving(settings, engine, reranking, replica.erased, publisher, metrics)
     app.before_drain = serving.finish

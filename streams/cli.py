@@ -73,6 +73,7 @@ def main() -> None:
     from streams.broker import BrokerError
     from streams.forget import NotForgotten
     from streams.rules import RuleError
+    from streams.similar import NotSeen
     from streams.snapshots import SnapshotError
     from streams.topics import TopicError
 
@@ -84,6 +85,7 @@ def main() -> None:
         TopicError,
         NoAnswer,
         NotForgotten,
+        NotSeen,
         RuleError,
         SnapshotError,
     ) as fault:
@@ -254,6 +256,30 @@ def recommend(
         out.file.write(encode(answer.recommendation).decode() + "\n")
     else:
         show(answer, out)
+
+
+@app.command()
+def similar(
+    item: Annotated[str, typer.Argument(help="The item_id.")],
+    n: Annotated[int, typer.Option("-n", help="How many items of each kind.", min=1, max=100)] = 10,
+    url: Annotated[
+        str | None, typer.Option(help="Where a worker serves HTTP; this machine's by default.")
+    ] = None,
+    json_: Json = False,
+    config: Config = None,
+    assign: Assignments = None,
+) -> None:
+    """Show what an item is like: by what it says, by who takes it, by what is taken with it."""
+    import msgspec
+
+    from streams.similar import look, show
+
+    settings = _settings(config, assign, None)
+    found = asyncio.run(look(url or f"http://127.0.0.1:{settings.http_port}", item, n))
+    if json_:
+        out.file.write(msgspec.json.encode(found).decode() + "\n")
+    else:
+        show(found, out)
 
 
 @app.command()

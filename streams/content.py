@@ -124,6 +124,13 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
                 self._deleted[item] = partition
         self._something_came.set()
 
+    async def alike(self, item: str, most: int) -> Alike:
+        """What the item is most like in what it says."""
+        if self._likeness is None:
+            return []
+        (found,) = await asyncio.to_thread(self._likeness.of, [item], most)
+        return found
+
     async def on_stop(self) -> None:
         self._encoder.rest()
 

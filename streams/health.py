@@ -1,32 +1,37 @@
-"""`/metrics` for Prometheus, `/livez` and `/readyz` for whoever supervises the worker."""
+"""`/metrics` for Prometheus, `/livez` and `/readyz` for whoever supervises the worker, and
+`/similar` for who wonders what an item is like."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
+import msgspec
 import structlog
 from aiohttp import web
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams.metrics import Metrics
+from streams.similar import MOST, Similar
 
 log = structlog.get_logger(__name__)
 
 #: None when all is well, else one sentence about what is missing.
 Check = Callable[[], str | None]
+#: The neighbourhoods of an item, so many of each; None for an item never heard of.
+Look = Callable[[str, int], Awaitable[Similar | None]]
 
 
 class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
-    """Serves the three over HTTP from before the first partition is assigned until the end."""
+    """Serves these over HTTP from before the first partition is assigned until the end."""
 
     def __init__(
-        self, metrics: Metrics, host: str, port: int, *, live: Check, ready: Check
+        self, metrics: Metrics, host: str, port: int, *, live: Check, ready: Check, similar: Look
     ) -> None:
         super().__init__()
         self._metrics = metrics
         self._host, self._port = host, port
-        self._live, self._ready = live, ready
+        self._live, self._ready, self._similar = live, ready, similar
         self._runner: web.AppRunner | None = None
 
     async def on_start(self) -> None:
@@ -34,6 +39,7 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
         site.router.add_get("/metrics", self._serve_metrics)
         site.router.add_get("/livez", self._serve_live)
         site.router.add_get("/readyz", self._serve_ready)
+        site.router.add_get("/similar", self._serve_similar)
         self._runner = web.AppRunner(site, access_log=None)
         await self._runner.setup()
         try:
@@ -62,6 +68,15 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
 
     async def _serve_ready(self, _: web.Request) -> web.Response:
         return _answer(self._ready())
+
+    async def _serve_similar(self, request: web.Request) -> web.Response:
+        item, n = request.query.get("item", ""), request.query.get("n", "10")
+        if not item or not n.isdecimal() or not 1 <= int(n) <= MOST:
+            return web.Response(text=f"ask /similar?item=ITEM&n=1..{MOST}\n", status=400)
+        found = await self._similar(item, int(n))
+        if found is None:
+            return web.Response(text=f"nothing is known of the item {item!r}\n", status=404)
+        return web.Response(body=msgspec.json.encode(found), content_type="application/json")
 
 
 def _answer(fault: str | None) -> web.Response:

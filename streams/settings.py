@@ -172,7 +172,7 @@ class Settings(BaseSettings):
         "practice.",
     )
     http_host: str = Field(
-        "0.0.0.0", description="Where `/metrics`, `/livez` and `/readyz` are served."
+        "0.0.0.0", description="Where `/metrics`, `/livez`, `/readyz` and `/similar` are served."
     )
     http_port: int = Field(
         9464, ge=0, le=65535, description="The port for these; 0 takes a free one."

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -52,6 +54,13 @@ CLICKS = [
 ]
 
 
+def freshet(*arguments: str) -> str:
+    """What a command prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "streams", *arguments], check=True, capture_output=True, text=True
+    ).stdout
+
+
 def lists_with(kafka: Kafka, worker: Worker, wanted: str, after: int) -> tuple[int, set[str]]:
     """How many lists there are by now, and the users of those after the first `after` that show
     the item."""
@@ -81,6 +90,16 @@ def test_a_new_item_reaches_those_it_is_for_and_a_restart_encodes_nothing(
         kafka.produce(f"{topic_prefix}events", CLICKS)
         worker.wait_for_metric("freshet_model_events", len(CLICKS))
         before = len(kafka.consume(f"{topic_prefix}recommendations", at_least=20))
+
+        # What an item is like, by what is said, by what was learned, by what is taken together.
+        shown = json.loads(freshet("similar", "space0", "-n", "5", "--json", "--url", worker.url))
+        for kind in ("content", "learned", "taken_together"):
+            assert len(shown[kind]) == 5, kind
+        for near in (*shown["content"], *shown["taken_together"]):
+            assert near["item_id"].startswith("space")
+        assert "taken together" in freshet("similar", "space0", "--url", worker.url)
+        assert worker.get("/similar?item=nobody")[0] == 404
+        assert worker.get("/similar?item=space0&n=0")[0] == 400
 
         kafka.produce(f"{topic_prefix}items", [item("mars", "Astronauts land on the planet Mars")])
         worker.wait_for_metric("freshet_linked_items_total", 53)

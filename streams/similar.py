@@ -1,0 +1,153 @@
+"""What an item is like, in a worker's eyes: by what is said, by what was learned, by what is taken
+together. A worker serves it at `/similar`; `freshet similar` shows it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import zip_longest
+
+import aiohttp
+import msgspec
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from models.index import ItemIndex, Nearest, Vectors
+from models.sources.embeddings import WIDTH
+from streams.engine import Engine
+from streams.replica import Replica
+
+MOST = 100
+
+_TIMEOUT_SECONDS = 60
+_MOVED = 1e-3
+"""Components of a direction that changed by less are left as they are."""
+
+
+class Neighbour(msgspec.Struct, frozen=True):
+    """An item and how near it is: comparable within one neighbourhood alone."""
+
+    item_id: str
+    score: float
+
+
+class Similar(msgspec.Struct, frozen=True):
+    """The neighbourhoods of an item, the nearest first.
+
+    content         by what they say: `models.content.likeness`
+    learned         by who takes them: the cosine of the vectors of `models.sources.embeddings`
+    taken_together  by whether the same people take them: `models.sources.covisitation`
+    """
+
+    item_id: str
+    content: list[Neighbour]
+    learned: list[Neighbour]
+    taken_together: list[Neighbour]
+
+
+class NotSeen(RuntimeError):
+    """There is nothing to show; the text says why and what to do."""
+
+
+#: What an item is most like in what it says.
+ByContent = Callable[[str, int], Awaitable[Nearest]]
+
+
+async def unread(_item: str, _most: int) -> Nearest:
+    """Nobody reads what items say."""
+    return []
+
+
+class Neighbourhoods:
+    """Looks around items, in the engine and the vectors of a worker."""
+
+    def __init__(self, engine: Engine, by_content: ByContent) -> None:
+        self._engine, self._by_content = engine, by_content
+        self._learned = LearnedIndex()
+        self._turn = asyncio.Lock()
+
+    async def of(self, item: str, n: int) -> Similar | None:
+        """`n` items of each kind; None for an item of which nothing is known."""
+
+        def look(replica: Replica) -> tuple[bool, Nearest, list[str], Vectors]:
+            recommender = replica.recommender
+            described = recommender.facts([item])[0] is not None
+            return described, recommender.taken_with(item, n), *recommender.item_vectors()
+
+        async with self._turn:
+            described, together, items, vectors = await self._engine.run(look)
+            learned = await asyncio.to_thread(self._learned.near, item, n, items, vectors)
+        content = await self._by_content(item, n)
+        if not (described or together or learned or content):
+            return None
+        return Similar(item, *map(_neighbours, (content, learned, together)))
+
+
+class LearnedIndex:
+    """The vectors that the engine learns, searched by cosine; brought up to date when asked."""
+
+    def __init__(self) -> None:
+        self._index = ItemIndex(WIDTH)
+        self._items: set[str] = set()
+
+    def near(self, item: str, n: int, items: Sequence[str], vectors: Vectors) -> Nearest:
+        """What is nearest to the item; `vectors`, float32 [items, WIDTH], are all there are."""
+        directions = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        moved = np.abs(directions - self._index.vectors(items)).max(axis=1) > _MOVED
+        self._index.upsert([items[k] for k in np.flatnonzero(moved).tolist()], directions[moved])
+        self._index.delete(self._items.difference(items))
+        self._items = {*items}
+        if item not in self._index:
+            return []
+        return self._index.search(self._index.vectors([item]), n, exclude=[item])[0]
+
+
+def _neighbours(found: Nearest) -> list[Neighbour]:
+    return [Neighbour(item, round(score, 4)) for item, score in found]
+
+
+async def look(url: str, item: str, n: int) -> Similar:
+    """Ask the worker that serves HTTP at `url`.
+
+    Raises:
+        NotSeen: there is no such worker, or nothing is known of the item.
+    """
+    timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"{url.rstrip('/')}/similar", params={"item": item, "n": n}) as answer,
+        ):
+            body = await answer.read()
+            if answer.status == 404:
+                raise NotSeen(body.decode(errors="replace").strip())
+            answer.raise_for_status()
+            return msgspec.json.decode(body, type=Similar)
+    except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError) as error:
+        raise NotSeen(
+            f"no worker answers at {url} ({error}); name with --url the address that a worker logs "
+            "when it begins to serve metrics"
+        ) from error
+
+
+def show(similar: Similar, console: Console) -> None:
+    """Print the neighbourhoods side by side."""
+    table = Table(title=f"Similar to {similar.item_id}", title_justify="left")
+    table.add_column("#", justify="right")
+    columns = {
+        "says the like": similar.content,
+        "taken by the like": similar.learned,
+        "taken together": similar.taken_together,
+    }
+    for title in columns:
+        table.add_column(title)
+        table.add_column("", justify="right", style="dim")
+    for rank, row in enumerate(zip_longest(*columns.values()), start=1):
+        cells = (cell for each in row for cell in _cells(each))
+        table.add_row(str(rank), *cells)
+    console.print(table)
+
+
+def _cells(neighbour: Neighbour | None) -> tuple[str, str]:
+    return ("", "") if neighbour is None else (neighbour.item_id, f"{neighbour.score:.2f}")
