@@ -14,21 +14,17 @@ import argparse
 import asyncio
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 import numpy as np
-import psutil
 from aiokafka import AIOKafkaConsumer
-from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.machine import machine
+from benchmarks.worker import Worker
 from schemas import decode_recommendation
 from streams.ask import ask
 from streams.broker import EmbeddedBroker
@@ -36,62 +32,6 @@ from streams.replay import run_replay
 from streams.settings import Settings, load
 
 PREFIX_FAST, PREFIX_HALF = "fast-", "half-"
-
-
-class Worker:
-    """A worker process of its own, watched through its metrics."""
-
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        environment = os.environ | {
-            "FRESHET_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-            "FRESHET_TOPIC_PREFIX": settings.topic_prefix,
-            "FRESHET_APP_ID": f"{settings.topic_prefix}bench",
-            "FRESHET_HTTP_PORT": str(port),
-            "FRESHET_SNAPSHOTS": str(folder / f"{settings.topic_prefix}snapshots"),
-        }
-        self.log = folder / f"{settings.topic_prefix}worker.log"
-        with self.log.open("wb") as sink:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "streams", "worker"],
-                env=environment,
-                stdout=sink,
-                stderr=sink,
-            )
-        while True:
-            try:
-                urllib.request.urlopen(self.url + "/readyz", timeout=5).close()
-                return
-            except OSError:
-                if self.process.poll() is not None:
-                    raise SystemExit(self.log.read_text()) from None
-                time.sleep(0.1)
-
-    def metric(self, name: str) -> float:
-        """The sum of a metric's samples."""
-        page = urllib.request.urlopen(self.url + "/metrics", timeout=30).read().decode()
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(page)
-            for sample in family.samples
-            if sample.name == name
-        )
-
-    def resident_mb(self) -> float:
-        """Resident memory, in MiB."""
-        return psutil.Process(self.process.pid).memory_info().rss / 2**20
-
-    def cpu_seconds(self) -> float:
-        """CPU time used so far."""
-        times = psutil.Process(self.process.pid).cpu_times()
-        return times.user + times.system
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
 
 
 def full_speed(settings: Settings, worker: Worker, events: Path, items: Path | None) -> dict:
