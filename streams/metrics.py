@@ -221,6 +221,8 @@ class Metrics:
     def score(self, board: Mapping[str, tuple[int, int]]) -> None:
         """Move the quality counters to the engine's running totals (hits, scored)."""
         for source, (hits, scored) in board.items():
+            if self._scoreboard.get(source) == (hits, scored):
+                continue
             old_hits, old_scored = self._scoreboard.get(source, (0, 0))
             self.hits.labels(source).inc(max(0, hits - old_hits))
             self.scored.labels(source).inc(max(0, scored - old_scored))

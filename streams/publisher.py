@@ -10,7 +10,12 @@ from typing import NamedTuple
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 from mode import Service
@@ -68,7 +73,17 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
             max_batch_size=_BATCH_BYTES,
             max_request_size=self._settings.max_record_bytes + 2 * DEAD_LETTER_HEADROOM_BYTES,
         )
-        await self._producer.start()
+        # A broker that went away since the topics were looked at is waited for, as it is later on.
+        deadline = asyncio.get_running_loop().time() + self._settings.stall_seconds
+        while True:
+            try:
+                await self._producer.start()
+                return
+            except KafkaConnectionError:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                log.warning("no broker, trying again", servers=self._settings.bootstrap_servers)
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def on_stop(self) -> None:
         if self._producer is not None:

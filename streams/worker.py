@@ -38,7 +38,8 @@ def run_worker(settings: Settings) -> int:
     """
     logs.configure(settings)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # for the consumer's thread too
+    loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     states = loop.run_until_complete(_wait_for_topics(settings))
     compiled.compile()

@@ -66,6 +66,7 @@ class Kafka:
                 "partitioner": "murmur2_random",
                 "message.max.bytes": 64 << 20,
                 "linger.ms": 1,
+                "enable.idempotence": True,  # or a retry could overtake what follows it
             }
         )
         target = {} if partition is None else {"partition": partition}

@@ -90,6 +90,7 @@ class Crowd:
         self.chance = random.Random(SEED)
         self.workers: list[Worker] = []
         self.log: list[str] = []
+        self.started = 0
         for _ in range(2):
             self.join()
 
@@ -102,8 +103,12 @@ class Crowd:
             "FRESHET_SESSION_TIMEOUT_SECONDS": str(SESSION_S),
         }
         worker = Worker(self.broker.bootstrap_servers, "", self.cache_dir, folder, environment)
-        worker.start()
+        self.start(worker)
         self.workers.append(worker)
+
+    def start(self, worker: Worker) -> None:
+        worker.start()
+        self.started += 1
 
     def fault(self) -> None:
         worker = self.chance.choice(self.workers)
@@ -113,10 +118,10 @@ class Crowd:
         self.log.append(kind)
         if kind == "kill":
             worker.kill()
-            worker.start()
+            self.start(worker)
         elif kind == "term":
             worker.terminate(60)
-            worker.start()
+            self.start(worker)
         elif kind == "sleep":
             os.kill(worker.process.pid, signal.SIGSTOP)
             time.sleep(SESSION_S + 2)
@@ -135,8 +140,18 @@ class Crowd:
         """Start what ended by itself, as a supervisor would; how many that were."""
         ended = [worker for worker in self.workers if worker.process.poll() is not None]
         for worker in ended:
-            worker.start()
+            self.start(worker)
         return len(ended)
+
+    def all_ready(self) -> bool:
+        return all(_answers(worker) for worker in self.workers)
+
+
+def _answers(worker: Worker) -> bool:
+    try:
+        return worker.get("/readyz")[0] == 200
+    except (OSError, AssertionError):  # nobody listens, or no address is in the log yet
+        return False
 
 
 def reference(kafka: Kafka) -> Replica:
@@ -190,12 +205,11 @@ def test_whatever_is_killed_every_event_counts_once_in_every_worker(
             events = kafka.consume("events", clicks.sent, timeout_s=30)
             ends = Counter(record.partition for record in events)
             give_up = time.monotonic() + 120
-            while kafka.committed("app", "events") != ends:
+            while kafka.committed("app", "events") != ends or not crowd.all_ready():
                 assert time.monotonic() < give_up, [w.log[-3000:] for w in crowd.workers]
                 ended_by_themselves += crowd.revive()
                 time.sleep(0.5)
             for worker in crowd.workers:
-                worker.wait_until_ready()
                 assert worker.terminate(60) == 0, worker.log
             expected = reference(kafka)
             lists = kafka.consume("recommendations", timeout_s=60)
@@ -220,6 +234,7 @@ def test_whatever_is_killed_every_event_counts_once_in_every_worker(
         f"\nseed {SEED}: {FAULTS} faults ({dict(Counter(crowd.log))}) in "
         f"{time.monotonic() - began:.0f} s, {len(events)} records, {len(distinct)} events, "
         f"{len(lists)} lists of which {len(ids) - len(set(ids))} repeats, "
-        f"{ended_by_themselves} workers ended by themselves, longest time without a list "
+        f"{crowd.started} workers started, {ended_by_themselves} of them for one that ended by "
+        f"itself, longest time without a list "
         f"{max(b - a for a, b in pairwise(stalls)) / 1000:.1f} s"
     )
