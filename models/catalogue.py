@@ -20,6 +20,7 @@ class ItemFacts:
     categories: tuple[str, ...] = ()
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     available: bool = True
+    image_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

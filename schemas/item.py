@@ -11,6 +11,7 @@ from schemas.limits import (
     MAX_DETAILS,
     MAX_TEXT_CHARS,
     MAX_TITLE_CHARS,
+    MAX_URL_CHARS,
     Category,
     Detail,
     DetailName,
@@ -46,3 +47,10 @@ class Item(Struct, frozen=True, omit_defaults=True):
         ),
     ] = True
     ts: Timestamp = AS_RECORDED
+    image_url: Annotated[
+        Annotated[str, Meta(max_length=MAX_URL_CHARS)] | None,
+        Meta(
+            description="where a picture of it is, http(s) or file, up to 2,048 characters; a new "
+            "picture needs a new URL"
+        ),
+    ] = None

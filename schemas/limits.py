@@ -22,6 +22,7 @@ MAX_TITLE_CHARS: Final = 4_000
 MAX_TEXT_CHARS: Final = 200_000
 MAX_CATEGORIES: Final = 256
 MAX_CATEGORY_CHARS: Final = 256
+MAX_URL_CHARS: Final = 2_048
 #: Entries of `context` and `attributes`.
 MAX_DETAILS: Final = 128
 MAX_DETAIL_NAME_CHARS: Final = 128

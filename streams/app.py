@@ -112,7 +112,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     _attach(app, settings.topic("erasures"), erasure_path.process, watch)
     # The snapshot before what is learned on top of it, and who is not to be learned from before
     # what is learned; the group is joined by a worker that knows all there is to know.
-    beside = [serving] if content is None else [serving, content]
+    beside = [serving] if content is None else [serving, *content.services]
     return Parts(app, engine, [health, publisher, watch, *keeper, *followers.values(), *beside])
 
 

@@ -95,4 +95,5 @@ def facts(item: Item) -> ItemFacts:
         categories=tuple(item.categories),
         attributes=item.attributes,
         available=item.available,
+        image_url=item.image_url or "",
     )

@@ -24,12 +24,14 @@ from numpy.typing import NDArray
 
 from models.catalogue import ItemFacts
 from models.content.encoder import EncoderUnavailable, why_unavailable
+from models.content.images import pictured_name, why_no_images
 from models.content.likeness import Alike, Likeness
 from models.content.text import content_key, text_of
 from models.sources.content import LINKED
 from streams.encoder_process import EncoderProcess
 from streams.engine import Engine
 from streams.follower import Follower
+from streams.images import Images, Pictured
 from streams.metrics import Metrics
 from streams.publisher import Outgoing, Publisher
 from streams.replica import Replica
@@ -44,6 +46,7 @@ _LINKED_AT_ONCE = 128
 _LOOK_SECONDS = 0.5
 _RETRY_SECONDS = 5.0
 _REST_AFTER_SECONDS = 120.0
+_PICTURES_WAITING = 32
 
 
 def is_wanted(settings: Settings) -> bool:
@@ -53,6 +56,8 @@ def is_wanted(settings: Settings) -> bool:
         SystemExit: they are, by the settings, and cannot; says what to do.
     """
     reason = why_unavailable(settings.encoder) if settings.content != "off" else None
+    if reason is None and settings.images == "on":
+        reason = why_no_images(settings.image_encoder)
     if reason and settings.content == "on":
         raise SystemExit(reason)
     if reason:
@@ -64,6 +69,7 @@ class _Wanted(NamedTuple):
     partition: int
     content: bytes
     text: str
+    image: bytes = b""
 
 
 def _link(replica: Replica, new: Sequence[tuple[str, bytes]], alike: Sequence[Alike]) -> None:
@@ -92,6 +98,17 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         self._items, self._vectors = settings.topic("items"), settings.topic("vectors")
         self.follower = Follower(settings, self._vectors, self._apply)
         self._encoder = EncoderProcess(settings)
+        self._name = settings.encoder
+        self._images: Images | None = None
+        if settings.images == "on":
+            self._name = pictured_name(settings.encoder, settings.image_encoder)
+            self._images = Images(
+                settings,
+                metrics,
+                self._seen,
+                is_ours=lambda partition: partition in self._assigned,
+                has_room=self._has_room_for_pictures,
+            )
         self._assigned: set[int] = set()
         #: By item: the content of the vector on `vectors`.
         self._known: dict[str, bytes] = {}
@@ -108,18 +125,26 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
     def told(self, partition: int, upserts: Sequence[ItemFacts], deletes: Sequence[str]) -> None:
         """Take note of a change in the catalogue, told by partition `partition` of `items`."""
         for facts in upserts:
-            text = text_of(facts)
-            self._deleted.pop(facts.item_id, None)
-            if not text:
-                deletes = [*deletes, facts.item_id]
+            item, text, known = facts.item_id, text_of(facts), self._known.get(facts.item_id)
+            url = facts.image_url if self._images is not None else ""
+            self._deleted.pop(item, None)
+            if not text and not url:
+                deletes = [*deletes, item]
                 continue
-            content = content_key(text, self._settings.encoder)
-            if self._known.get(facts.item_id) == content:
-                self._wanted.pop(facts.item_id, None)
+            # From its text at once, and again when its picture is here.
+            content, whole = content_key(text, self._name), content_key(text, self._name, url)
+            if known in (content, whole) or not text:
+                self._wanted.pop(item, None)
             else:
-                self._wanted[facts.item_id] = _Wanted(partition, content, text)
+                self._wanted[item] = _Wanted(partition, content, text)
+            if self._images is not None:
+                self._images.drop(item)
+                if url and known != whole:
+                    self._images.want(item, Pictured(partition, whole, text, url))
         for item in deletes:
             self._wanted.pop(item, None)
+            if self._images is not None:
+                self._images.drop(item)
             if item in self._known:
                 self._deleted[item] = partition
         self._something_came.set()
@@ -131,8 +156,23 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         (found,) = await asyncio.to_thread(self._likeness.of, [item], most)
         return found
 
+    @property
+    def services(self) -> list[Service]:
+        """What is to run: this, and what fetches pictures where they are wanted."""
+        return [self] if self._images is None else [self, self._images]
+
     async def on_stop(self) -> None:
         self._encoder.rest()
+
+    def _has_room_for_pictures(self) -> bool:
+        waiting = sum(bool(wanted.image) for wanted in self._wanted.values())
+        return self.follower.caught_up.is_set() and waiting < _PICTURES_WAITING
+
+    def _seen(self, item: str, pictured: Pictured, image: bytes) -> None:
+        if not pictured.text and not image:
+            return
+        self._wanted[item] = _Wanted(pictured.partition, pictured.content, pictured.text, image)
+        self._something_came.set()
 
     async def _on_assigned(self, _app: ChunkApp, assigned: object, **_: object) -> None:
         self._assigned |= self._of_items(assigned)
@@ -162,9 +202,11 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             except msgspec.MsgspecError as error:
                 log.warning("a record on vectors is passed over", item=item, error=str(error))
                 continue
-            if encoder != self._settings.encoder:
+            if encoder != self._name:
                 continue  # of another setting's time; what is wanted is encoded anew
             self._known[item] = content
+            if self._images is not None:
+                self._images.encoded(item, content)
             wanted = self._wanted.get(item)
             if wanted and wanted.content == content:
                 del self._wanted[item]
@@ -240,7 +282,9 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             return False
         began = time.monotonic()
         try:
-            vectors = await self._encoder.encode([wanted.text for _, wanted in some])
+            vectors, unreadable = await self._encoder.encode(
+                [wanted.text for _, wanted in some], [wanted.image for _, wanted in some]
+            )
         except (EncoderUnavailable, BrokenProcessPool, OSError) as error:
             self._metrics.failures.labels("encode").inc()
             log.error("items cannot be encoded; trying again", error=str(error), items=len(some))
@@ -249,7 +293,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         await self._publisher.publish(
             self._vectors,
             [
-                Outgoing(item.encode(), pack(self._settings.encoder, wanted.content, vector))
+                Outgoing(item.encode(), pack(self._name, wanted.content, vector))
                 for (item, wanted), vector in zip(some, vectors, strict=True)
             ],
         )
@@ -257,5 +301,6 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             if self._wanted.get(item) == wanted:
                 del self._wanted[item]
         self._metrics.encoded.inc(len(some))
+        self._metrics.images.labels("unreadable").inc(len(unreadable))
         self._metrics.encode_seconds.inc(time.monotonic() - began)
         return True

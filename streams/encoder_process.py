@@ -10,19 +10,28 @@ import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import NamedTuple
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 
 from models.content.encoder import SentenceEncoder
+from models.content.images import PicturedEncoder
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 _NICENESS = 5
 
-_encoder: SentenceEncoder | None = None
+_encoder: SentenceEncoder | PicturedEncoder | None = None
+
+
+class _Options(NamedTuple):
+    model: str
+    image_model: str
+    device: str
+    threads: int
 
 
 class EncoderProcess:
@@ -32,8 +41,12 @@ class EncoderProcess:
         self._settings = settings
         self._pool: ProcessPoolExecutor | None = None
 
-    async def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """float32 [texts, dimensions], rows of length 1.
+    async def encode(
+        self, texts: Sequence[str], images: Sequence[bytes]
+    ) -> tuple[NDArray[np.float32], list[int]]:
+        """float32 [items, dimensions], rows of length 1, and which images could not be read.
+
+        images: files, empty where there is none; used where the settings want images.
 
         Raises:
             EncoderUnavailable: the model cannot be loaded; says what to do.
@@ -45,10 +58,17 @@ class EncoderProcess:
                 1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
             )
         settings = self._settings
-        options = (settings.encoder, settings.encoder_device, settings.encoder_threads)
+        options = _Options(
+            settings.encoder,
+            settings.image_encoder if settings.images == "on" else "",
+            settings.encoder_device,
+            settings.encoder_threads,
+        )
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._pool, _encode, *options, list(texts))
+            return await loop.run_in_executor(
+                self._pool, _encode, options, list(texts), list(images)
+            )
         except BrokenProcessPool:
             self.rest()
             raise
@@ -67,9 +87,16 @@ def _begin() -> None:
     os.nice(_NICENESS)
 
 
-def _encode(model: str, device: str, threads: int, texts: Sequence[str]) -> NDArray[np.float32]:
+def _encode(
+    options: _Options, texts: Sequence[str], images: Sequence[bytes]
+) -> tuple[NDArray[np.float32], list[int]]:
     """In the new process."""
     global _encoder
     if _encoder is None:
-        _encoder = SentenceEncoder(model, device=device, threads=threads)
-    return _encoder.encode(texts)
+        device = options.device
+        _encoder = SentenceEncoder(options.model, device=device, threads=options.threads)
+        if options.image_model:
+            _encoder = PicturedEncoder(_encoder, options.image_model, device=device)
+    if isinstance(_encoder, PicturedEncoder):
+        return _encoder.encode_items(texts, images)
+    return _encoder.encode(texts), []

@@ -187,6 +187,14 @@ class Metrics:
         self.encode_seconds = Counter(
             "freshet_encode_seconds", "Time for which texts were being encoded.", registry=r
         )
+        self.images = Counter(
+            "freshet_images",
+            "Pictures of items, by outcome: `taken`, `refused` (not to be had, or not to be "
+            "taken), `away` (not now) or `unreadable`; the items are encoded from their text all "
+            "the same.",
+            ["outcome"],
+            registry=r,
+        )
         self.linked = Counter(
             "freshet_linked_items", "Items that the engine was told the likes of.", registry=r
         )

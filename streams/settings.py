@@ -143,6 +143,30 @@ class Settings(BaseSettings):
     encoder_threads: int = Field(
         1, ge=0, le=256, description="Processor cores that encoding may use; 0 for all."
     )
+    images: Literal["on", "off"] = Field(
+        "off",
+        description="Whether items are also known by their pictures (`image_url`), which a worker "
+        "then fetches; needs `freshet[images]` and `image_encoder` (`docs/content.md`).",
+    )
+    image_encoder: str = Field(
+        "",
+        description="A sentence-transformers model of the CLIP kind for pictures: a folder, or the "
+        "name of one downloaded before.",
+    )
+    image_folder: Path | None = Field(
+        None, description="The folder that `file:` URLs may name pictures in; none where not set."
+    )
+    image_private_addresses: bool = Field(
+        False,
+        description="Fetch pictures from private addresses too: whoever may write to `items` can "
+        "then have the worker call any service that it reaches.",
+    )
+    image_seconds: float = Field(
+        5, gt=0, le=600, description="How long fetching one picture may take."
+    )
+    image_max_bytes: int = Field(
+        5 << 20, ge=1, le=100 << 20, description="The largest picture that is taken, in bytes."
+    )
     index_exact_items: int = Field(
         20_000,
         ge=0,

@@ -65,27 +65,12 @@ class SentenceEncoder:
     ) -> None:
         if reason := why_unavailable(model):
             raise EncoderUnavailable(reason)
-        # What set-up did not bring is not fetched at run time.
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        import torch
-        from sentence_transformers import SentenceTransformer
-
-        if threads:
-            torch.set_num_threads(threads)
         self.name, self._batch = model, batch
-        where = _weights(model)
-        try:
-            self._model: Any = SentenceTransformer(
-                where, device=None if device == "auto" else device
-            )
-        except (OSError, ValueError, RuntimeError) as error:
-            first = str(error).strip().splitlines()[0][:300]
-            raise EncoderUnavailable(
-                f"the encoder {model!r} cannot be loaded on {device} ({first}); "
-                "FRESHET_ENCODER names a folder with a sentence-transformers model, or `minilm`"
-            ) from error
-        self._model.eval()
+        self._model = loaded(model, device)
+        if threads:
+            import torch
+
+            torch.set_num_threads(threads)
 
     @property
     def dimensions(self) -> int:
@@ -108,6 +93,28 @@ class SentenceEncoder:
                 convert_to_numpy=True,
             )
         return vectors
+
+
+def loaded(model: str, device: str, *, setting: str = "FRESHET_ENCODER") -> Any:
+    """A model of sentence-transformers, ready to encode.
+
+    Raises:
+        EncoderUnavailable: it is not there; names the setting.
+    """
+    # What set-up did not bring is not fetched at run time.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        found = SentenceTransformer(_weights(model), device=None if device == "auto" else device)
+    except (OSError, ValueError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0][:300]
+        raise EncoderUnavailable(
+            f"the encoder {model!r} cannot be loaded on {device} ({first}); "
+            f"{setting} names a folder with a sentence-transformers model, or `minilm`"
+        ) from error
+    return found.eval()
 
 
 def _weights(model: str) -> str:

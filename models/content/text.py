@@ -24,9 +24,11 @@ def text_of(facts: ItemFacts, most_chars: int = MOST_CHARS) -> str:
     return ". ".join(filter(None, map(_plain, parts)))[:most_chars]
 
 
-def content_key(text: str, encoder: str) -> bytes:
-    """16 bytes that differ where the text or the encoder does: what need not be encoded again."""
-    return hashlib.blake2b(f"{encoder}\0{text}".encode(errors="replace"), digest_size=16).digest()
+def content_key(text: str, encoder: str, image: str = "") -> bytes:
+    """16 bytes that differ where the text, the image's URL or the encoder does: what need not be
+    encoded again."""
+    said = f"{encoder}\0{text}" + (f"\0{image}" if image else "")
+    return hashlib.blake2b(said.encode(errors="replace"), digest_size=16).digest()
 
 
 def _plain(text: str) -> str:

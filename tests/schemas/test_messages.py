@@ -88,6 +88,9 @@ READ: dict[str, Message] = {
     "item.minimal": Item("sku-204", ts=RECORD_TS),
     "item.nulls": Item("sku-204", ts=RECORD_TS),
     "item.future": Item("sku-204", "Enamel kettle", ts=RECORD_TS),
+    "item.image": Item(
+        "sku-204", "Enamel kettle", ts=RECORD_TS, image_url="https://shop.example/204.jpg"
+    ),
     "request.present": Request("u-17", "r-1", 5, ["tea"], ["sku-1"], ["sku-2", "sku-3"], T0),
     "request.minimal": Request("u-17", ts=RECORD_TS),
     "request.future": Request("u-17", n=20, ts=RECORD_TS, query="something for tea"),

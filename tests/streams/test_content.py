@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from kafka import Kafka
+from tiny_clip import picture, tiny_clip
 from workers import Worker
 
 from models.content.encoder import why_unavailable
@@ -152,3 +153,44 @@ def test_a_worker_that_must_understand_items_and_cannot_says_what_to_do(
         assert "FRESHET_ENCODER names a folder" in worker.log
         kafka.produce(f"{topic_prefix}events", CLICKS[:20])
         worker.wait_for_metric("freshet_model_events", 20)
+
+
+def test_what_an_item_looks_like_is_taken_in_beside_what_it_says(
+    kafka: Kafka, topic_prefix: str, cache_dir: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("PIL")
+    model, folder = str(tiny_clip(tmp_path)), tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("red", "blue"):
+        (folder / f"{name}.png").write_bytes(picture(name))
+    (folder / "damaged.png").write_bytes(b"not a picture")
+    settings = {
+        "FRESHET_CONTENT": "on",
+        "FRESHET_ENCODER": model,
+        "FRESHET_IMAGES": "on",
+        "FRESHET_IMAGE_ENCODER": model,
+        "FRESHET_IMAGE_FOLDER": str(folder),
+    }
+    catalogue = [
+        item(name, "tea", image_url=f"file://{folder}/{name}.png")
+        for name in ("red", "damaged", "none")
+    ]
+    with Worker(kafka.bootstrap_servers, topic_prefix, cache_dir, tmp_path, settings) as worker:
+        kafka.produce(f"{topic_prefix}items", [*catalogue, item("plain", "tea")])
+        worker.wait_for_metric("freshet_vectors", 4, timeout_s=60)
+        for outcome, images in (("taken", 2), ("refused", 1), ("unreadable", 1)):
+            worker.wait_for_metric("freshet_images_total", images, outcome=outcome)
+        repainted = item("red", "tea", image_url=f"file://{folder}/blue.png")
+        kafka.produce(f"{topic_prefix}items", [repainted])
+        worker.wait_for_metric("freshet_images_total", 3, outcome="taken")
+        encoded = worker.wait_for_metric("freshet_linked_items_total", 5)
+        while (more := worker.metric("freshet_encoded_items_total")) != encoded:
+            encoded = more
+            time.sleep(1)
+        assert worker.terminate() == 0
+        worker.start()
+        worker.wait_until_ready()
+        time.sleep(2)
+        assert worker.metric("freshet_vectors") == 4
+        assert worker.metric("freshet_encoded_items_total") == 0
+        assert worker.metric("freshet_images_total") == 0
