@@ -2,15 +2,15 @@
 
 Few items are compared one by one. Many lie in cells around centroids found by k-means (an inverted
 file; Jégou et al. 2011), of which a search looks into the nearest. How many those are is measured
-at each build: as many as hold RECALL of what a comparison with all items finds. Once as much has
-changed as an index was built of, another is built of what there is by then, beside the searches.
+at each build: as many as hold RECALL of what a comparison with all items finds, unless that is too
+many to be fast. Once as much has changed as an index was built of, another is built of what there
+is by then, beside the searches.
 `docs/decisions/0006-item-index.md` has the figures behind all numbers here.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,9 +32,11 @@ Precision = Literal["float16", "int8"]
 Device = Literal["auto", "cpu", "cuda"]
 
 EXACT_UP_TO = 20_000
-RECALL = 0.995
+RECALL = 0.99
 FEWEST_CELLS = 8
 """Cells looked into at least: what is searched for may lie off where items lie."""
+MOST_COMPARED = 32_768
+"""Items compared in a search, about, at most: two or three milliseconds."""
 
 _TRAINED_ON = 64
 """Vectors per cell that k-means sees, at most."""
@@ -225,7 +227,8 @@ class ItemIndex:
     def _build(self) -> None:
         """1. Sort what is here into new cells. 2. Do there what was changed meanwhile, until little
         is left. 3. Do the rest and put the new in the place of the old, in one go."""
-        _stand_back()
+        # On one core, at no lower priority: who waits for the interpreter's lock would wait for it.
+        faiss.omp_set_num_threads(1)
         try:
             with self._gate.reading():
                 numbers = np.flatnonzero(self._held)
@@ -430,7 +433,8 @@ class _Cells:
         self._index.set_direct_map_type(faiss.DirectMap.Hashtable)
 
     def look_into(self, recall: float, asked: Vectors, nearest: NDArray[np.float32]) -> None:
-        """Let searches look into so many cells that they find this share of what is nearest.
+        """Let searches look into so many cells that they find this share of what is nearest, as
+        far as MOST_COMPARED allows.
 
         asked: [n, d]. nearest: [n, m, d], what is nearest to each.
         """
@@ -439,7 +443,9 @@ class _Cells:
         cell = self._centroids.search(nearest.reshape(n * m, d), 1)[1].reshape(n, m, 1)
         needed = np.sort(np.argmax(order[:, None, :] == cell, axis=2), axis=None)
         at = min(len(needed) - 1, math.ceil(recall * len(needed)) - 1)
-        self._index.nprobe = min(self.cells, max(FEWEST_CELLS, int(needed[at]) + 1))
+        most = MOST_COMPARED * self.cells // max(1, self._index.ntotal)
+        wanted = min(int(needed[at]) + 1, most)
+        self._index.nprobe = min(self.cells, max(FEWEST_CELLS, wanted))
 
     def put(self, numbers: Numbers, vectors: Vectors) -> None:
         if len(numbers):
@@ -559,12 +565,3 @@ def _reaching(array: Any, size: int, fill: int = 0) -> Any:
         return array
     more = np.full(2 * size - len(array), fill, array.dtype)
     return np.concatenate((array, more))
-
-
-def _stand_back() -> None:
-    """This thread works on one core, behind threads that are waited for."""
-    faiss.omp_set_num_threads(1)
-    try:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-    except (AttributeError, OSError):
-        pass  # only Linux gives threads priorities of their own
