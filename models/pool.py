@@ -35,8 +35,14 @@ def fading(first: float, events: int, few: int) -> float:
     return first * max(0.0, 1 - events / few) if few else 0.0
 
 
-def pooled(ranking: Ranking, source: str, opinion: Mapping[str, Said], share: float) -> Ranking:
-    """The ranking with the opinion blended in, best first, as long as both together.
+def pooled(
+    ranking: Ranking,
+    source: str,
+    opinion: Mapping[str, Said],
+    share: float,
+    n: int | None = None,
+) -> Ranking:
+    """The ranking with the opinion blended in, best first: its first `n`, or both together.
 
     source: whose opinion it is, for the reasons. opinion: chances that sum to 1, by item, of those
     only that may be shown to this user. share: w.
@@ -46,17 +52,18 @@ def pooled(ranking: Ranking, source: str, opinion: Mapping[str, Said], share: fl
     ours = {item.item_id: item for item in ranking.items}
     score = np.array([item.score for item in ranking.items], np.float64)
     chance = np.exp(score - score.max(initial=-np.inf))
-    engine = dict(zip(ours, (chance / max(chance.sum(), 1e-300)).tolist(), strict=True))
+    chance *= (1 - share) / max(chance.sum(), 1e-300)
+    both = dict(zip(ours, chance.tolist(), strict=True))
+    for item_id, said in opinion.items():
+        both[item_id] = both.get(item_id, 0.0) + share * said.chance
 
     items: list[Recommended] = []
-    for item_id in dict.fromkeys((*ours, *opinion)):
-        said = opinion.get(item_id, Said(0.0, ""))
-        theirs = share * said.chance
-        both = theirs + (1 - share) * engine.get(item_id, 0.0)
-        if both <= 0:
-            continue
+    for item_id in sorted(both, key=both.__getitem__, reverse=True)[:n]:
+        if both[item_id] <= 0:
+            break
         reason = ours[item_id].reason if item_id in ours else None
-        if 2 * theirs > both and said.text:
-            reason = Reason(source, theirs / both, (), said.text)
-        items.append(Recommended(item_id, math.log(both), reason))
-    return Ranking(ranking.user_id, tuple(sorted(items, key=lambda item: -item.score)))
+        found = opinion.get(item_id)
+        if found and found.text and 2 * share * found.chance > both[item_id]:
+            reason = Reason(source, share * found.chance / both[item_id], (), found.text)
+        items.append(Recommended(item_id, math.log(both[item_id]), reason))
+    return Ranking(ranking.user_id, tuple(items))

@@ -143,11 +143,14 @@ class Reranking:
         if share.segments:
             said = self._segments.opinion(ranking.user_id)
             said = _allowed_opinion(recommender, ranking.user_id, said, only, left_out)
-            ranking = pooled(ranking, SEGMENTS, said, share.segments)
+            longer = rules.reorder or share.editors
+            ranking = pooled(ranking, SEGMENTS, said, share.segments, None if longer else n)
             self._metrics.segment_lists.inc(bool(said))
         if share.editors:
             allowed = _allowed(recommender, ranking, lists, only, left_out)
             ranking = blended(ranking, allowed, share.editors)
+        if not rules.reorder:
+            return Ranking(ranking.user_id, ranking.items[:n])
         facts = recommender.facts(item.item_id for item in ranking.items)
         return reranked(ranking, rules, facts, n)
 
@@ -183,7 +186,7 @@ def _allowed_opinion(
     seen = recommender.may_see(user, names, only)
     may = [name for name, allowed in zip(names, seen, strict=True) if allowed]
     total = sum(said[name].chance for name in may)
-    return {name: said[name]._replace(chance=said[name].chance / total) for name in may}
+    return {name: Said(said[name].chance / total, said[name].text) for name in may}
 
 
 def _allowed(
