@@ -78,6 +78,16 @@ class Worker:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
+    def served(self) -> set[int]:
+        """The partitions of `events` that it serves now."""
+        page = urllib.request.urlopen(self.url + "/metrics", timeout=30).read().decode()
+        return {
+            int(sample.labels["partition"])
+            for family in text_string_to_metric_families(page)
+            for sample in family.samples
+            if sample.name == "freshet_lag_records" and sample.labels["topic"].endswith("events")
+        }
+
     def resident_mb(self) -> float:
         """Resident memory, in MiB."""
         return psutil.Process(self.process.pid).memory_info().rss / 2**20

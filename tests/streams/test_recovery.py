@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewPartitions
 from kafka import Kafka
 from replicas import counts, saved
 from workers import Worker
+
+from streams.settings import Settings
+from streams.topics import topics
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
@@ -207,7 +210,38 @@ def test_a_forgotten_user_is_in_no_topic_and_no_file_of_ours(
         for lists_or_profiles in ("recommendations", "profiles"):
             newest = {r.key: r.value for r in kafka.consume(f"{topic_prefix}{lists_or_profiles}")}
             assert newest[name.encode()] is None
-        assert name not in worker.log
+        # `events` is the shop's own, and `erasures` says who is meant. Elsewhere a null value is
+        # the newest, and compaction removes what it replaced.
+        ours = {topic.name for topic in topics(Settings())}
+        for topic in ours - {"events", "erasures"}:
+            newest = {r.key: r.value for r in kafka.consume(f"{topic_prefix}{topic}")}
+            assert name.encode() not in b"".join(value or b"" for value in newest.values()), topic
+        files = [path for path in tmp_path.rglob("*") if path.is_file()]
+        assert worker.log_file in files
+        assert [path for path in files if name.encode() in path.read_bytes()] == []
+
+
+def test_topics_that_got_more_partitions_are_learned_to_their_ends(
+    kafka: Kafka, topic_prefix: str, cache_dir: Path, tmp_path: Path, folder: Path
+) -> None:
+    topic, events = f"{topic_prefix}events", clicks(0, 600)
+    with worker_of(kafka, topic_prefix, cache_dir, tmp_path, folder) as worker:
+        kafka.produce(topic, events[:300])
+        worker.wait_for_metric("freshet_model_events", 300)
+        assert worker.terminate() == 0
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        together = [each.name for each in topics(Settings()) if each.co_partitioned]
+        more = [NewPartitions(topic_prefix + name, 6) for name in together]
+        for done in admin.create_partitions(more).values():
+            done.result(10)
+        kafka.produce(topic, events[300:])
+        assert {record.partition for record in kafka.consume(topic)} == set(range(6))
+        worker.environment = {**worker.environment, "FRESHET_PARTITIONS": "6"}
+        worker.start()
+        worker.wait_until_ready()
+        until_all_is_published(kafka, worker)
+        assert worker.terminate() == 0
+    assert counts(saved(folder, worker)) == taken(events)
 
 
 def test_a_topic_made_anew_is_not_taken_for_the_old_one(

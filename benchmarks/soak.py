@@ -1,0 +1,126 @@
+"""Half an hour at a steady load: whether memory grows, and whether freshness stays.
+
+    python -m benchmarks.soak [--minutes 30] [--load 0.8] [--events FILE] [--json FILE]
+
+As in `benchmarks.freshness`, the worker first learns `--fill` events and its capacity is measured;
+then it gets that share of it. Memory is the worker's resident set, every five seconds; its slope is
+that of a least-squares line over the second half, as the first still meets new users and items.
+The users and items of the stream are met again and again, so that what is known is bounded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import threading
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.freshness import Bench, capacity
+from benchmarks.machine import machine, print_machine
+from benchmarks.stream import Record, records
+from benchmarks.worker import Worker
+from schemas import Event, EventType, decode_event, encode
+from streams.broker import EmbeddedBroker
+from streams.settings import load as settings_of
+
+LOOK_SECONDS = 5.0
+
+
+class Memory(threading.Thread):
+    """Notes a worker's resident memory until stopped."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__(daemon=True)
+        self._worker, self._stopped = worker, threading.Event()
+        self.seconds: list[float] = []
+        self.mib: list[float] = []
+
+    def run(self) -> None:
+        began = time.monotonic()
+        while not self._stopped.wait(LOOK_SECONDS):
+            self.seconds.append(time.monotonic() - began)
+            self.mib.append(self._worker.resident_mb())
+
+    def stop(self) -> None:
+        """No more."""
+        self._stopped.set()
+        self.join()
+
+    def slope(self) -> float:
+        """MiB per hour over the second half."""
+        half = len(self.mib) // 2
+        return float(np.polyfit(self.seconds[half:], self.mib[half:], 1)[0]) * 3600
+
+
+def repeated(stream: list[Record], count: int) -> list[Record]:
+    """The stream again and again, each event with an `event_id` of its own."""
+    first = int(decode_event(stream[0][1], 0, 0).event_id or 0) + len(stream)
+    return [
+        (key, encode(Event(e.user_id, e.item_id, EventType.CLICK, event_id=str(first + n))))
+        for n, (key, value) in enumerate(islice(cycle(stream), count))
+        for e in (decode_event(value, 0, 0),)
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--load", type=float, default=0.8, help="share of the measured capacity")
+    parser.add_argument("--fill", type=int, default=50_000)
+    parser.add_argument("--events", type=Path, help="a file of events; made up where not given")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    facts, seconds = machine(), asked.minutes * 60
+    stream = records(2 * asked.fill + 100_000, asked.events)
+    known = stream[-asked.fill :]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedBroker(Path(folder) / "kafka", cache_dir=settings_of().cache_dir) as broker,
+    ):
+        settings = settings_of(
+            options={"bootstrap_servers": broker.bootstrap_servers, "topic_prefix": "soak-"}
+        )
+        bench = Bench(settings, broker, Worker(settings, Path(folder)))
+        most = capacity(bench, stream, asked.fill, 20)["events per second"]
+        memory = Memory(bench.worker)
+        memory.start()
+        again = repeated(known, int(seconds * most * asked.load * 1.05))
+        figures, seen = bench.run(again, seconds=seconds, per_second=most * asked.load)
+        memory.stop()
+        bench.worker.stop()
+    minute = (np.array(seen.sent_at) // 60).astype(int)
+    freshness = np.array(seen.freshness) * 1e3
+    rows = [
+        {
+            "minute": int(m),
+            "events": int((minute == m).sum()),
+            "p50 ms": round(float(np.percentile(freshness[minute == m], 50)), 1),
+            "p99 ms": round(float(np.percentile(freshness[minute == m], 99)), 1),
+            "MiB": round(float(np.interp(60 * m + 30, memory.seconds, memory.mib))),
+        }
+        for m in np.unique(minute)
+    ]
+    print_machine(facts)
+    print(f"\ncapacity {most:,} events/s, load {asked.load:.0%}")
+    print("".join(f"{name:>10}" for name in rows[0]))
+    for row in rows:
+        print("".join(f"{value:>10,}" for value in row.values()))
+    print(f"memory {memory.slope():+.1f} MiB an hour; all of it:", figures)
+    if asked.json:
+        told = {
+            "machine": facts,
+            "capacity": most,
+            "all": figures,
+            "minutes": rows,
+            "memory_mib_per_hour": round(memory.slope(), 1),
+        }
+        asked.json.write_text(json.dumps(told, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
