@@ -59,11 +59,12 @@ class Memory(threading.Thread):
 
 def repeated(stream: list[Record], count: int) -> list[Record]:
     """The stream again and again, each event with an `event_id` of its own."""
-    first = int(decode_event(stream[0][1], 0, 0).event_id or 0) + len(stream)
+    now_ms = int(time.time() * 1000)
+    first = int(decode_event(stream[0][1], now_ms, now_ms).event_id or 0) + len(stream)
     return [
         (key, encode(Event(e.user_id, e.item_id, EventType.CLICK, event_id=str(first + n))))
         for n, (key, value) in enumerate(islice(cycle(stream), count))
-        for e in (decode_event(value, 0, 0),)
+        for e in (decode_event(value, now_ms, now_ms),)
     ]
 
 
