@@ -238,13 +238,16 @@ class ItemIndex:
                     changed, self._changed = self._changed or set(), set()
                     if len(changed) <= _CHANGED_AT_ONCE:
                         self._renew(new, changed)
-                        self._store, self._changed, self._build_thread = new, None, None
+                        # The old one goes when all may search again: it takes a while to free.
+                        old, self._store = self._store, new
+                        self._changed, self._build_thread = None, None
                         self._build_if_due()
-                        return
+                        break
                 for at in range(0, len(changed), _READ_AT_ONCE):
                     some = [*changed][at : at + _READ_AT_ONCE]
                     with self._gate.reading():
                         self._renew(new, some)
+            old.free()
         except BaseException:
             with self._gate.writing():  # searches go on as they are, until as much changes again
                 self._changed, self._build_thread = None, None
@@ -261,7 +264,7 @@ class ItemIndex:
         """What there is of these, but for those changed since the build began, in a new store."""
         random = np.random.default_rng(0)
         count = cells_for(len(numbers))
-        drawn = np.sort(random.permutation(numbers)[: _TRAINED_ON * count])
+        drawn = np.unique(random.choice(numbers, min(len(numbers), _TRAINED_ON * count)))
         sample = np.concatenate([self._none, *(vectors for _, vectors in self._read(drawn))])
         if len(numbers) <= self._exact_up_to or len(sample) < count:
             flat = _Flat(self.dimensions)
@@ -308,6 +311,9 @@ class _Store(Protocol):
     def vectors(self, numbers: Numbers) -> Vectors:
         """What is kept; all are here."""
         ...
+
+    def free(self) -> None:
+        """Give back the memory; it is not used any more."""
 
     def search(self, queries: Vectors, k: int) -> tuple[NDArray[np.float32], Numbers]:
         """Scores and numbers [queries, k]; -1 beyond the last number."""
@@ -358,6 +364,9 @@ class _Flat:
     def search(self, queries: Vectors, k: int) -> tuple[NDArray[np.float32], Numbers]:
         scores, rows = _compare(queries, self._rows[: self._size], k)
         return scores, self._number[rows]
+
+    def free(self) -> None:
+        pass
 
     def _new_rows(self, rows: int, dimensions: int) -> Any:
         return np.empty((rows, dimensions), np.float32)
@@ -480,6 +489,11 @@ class _Cells:
         )
         found = self._index.search(queries, k, params=parameters)
         return found[0], found[1]
+
+    def free(self) -> None:
+        # Deleting the index would hold the interpreter's lock meanwhile; these calls let it go.
+        self._index.set_direct_map_type(faiss.DirectMap.NoMap)
+        self._index.replace_invlists(faiss.ArrayInvertedLists(self.cells, self._index.code_size))
 
 
 class _Kept:
