@@ -43,13 +43,14 @@ class Board(NamedTuple):
     number: int64 [3]: the ranking's number; lines in use; categories in `profiled`.
     item: int32 [LINES]. tally: float32 [LINES, TALLY], accumulated scores. chosen: int32 [LINES],
     1 + the line's place among the candidates, or 0. candidate: int32 [CANDIDATES], lines.
-    best: float32 [6], the highest of each score. heap_value, heap_line: [6, SHORTLIST].
+    best: float32 [6], the highest of each score. by_score: float32 [6, LINES].
     evidence: float32 [COLUMNS, CANDIDATES]. score, chance: float32 [CANDIDATES], the ranker's.
     profile: float32 [categories, 3], what the user takes of each (`sources.categories`); profiled:
     int32, the categories where it is not 0.
     user_mark, similarity, visitor, anchor, anchor_item: of users met (`sources.neighbours`).
     draw: uint64 [1], a random sequence for what is no learned state.
-    heap_size, heap_least, top, query, pull, drawn, odds, linear, column, units: passing values.
+    top, query, pull, drawn, odds, linear, column, units: passing values;
+    own_column, own_units: one candidate's evidence, and what the neural part makes of it.
     listed: int32, places of the list's candidates; listed_as: int32 [CANDIDATES], 1 + their place
     in the list, or 0; part: float32, what one item of the history adds to one item of the list.
     """
@@ -61,8 +62,7 @@ class Board(NamedTuple):
     chosen: NDArray[np.int32]
     candidate: NDArray[np.int32]
     best: NDArray[np.float32]
-    heap_value: NDArray[np.float32]
-    heap_line: NDArray[np.int32]
+    by_score: NDArray[np.float32]
     evidence: NDArray[np.float32]
     score: NDArray[np.float32]
     chance: NDArray[np.float32]
@@ -74,8 +74,6 @@ class Board(NamedTuple):
     visitor: NDArray[np.int32]
     anchor: NDArray[np.int32]
     anchor_item: NDArray[np.int32]
-    heap_size: NDArray[np.int64]
-    heap_least: NDArray[np.float32]
     top: NDArray[np.float32]
     query: NDArray[np.float32]
     pull: NDArray[np.float32]
@@ -85,6 +83,8 @@ class Board(NamedTuple):
     linear: NDArray[np.float32]
     column: NDArray[np.float32]
     units: NDArray[np.float32]
+    own_units: NDArray[np.float32]
+    own_column: NDArray[np.float32]
     listed: NDArray[np.int32]
     listed_as: NDArray[np.int32]
     part: NDArray[np.float32]
@@ -100,8 +100,7 @@ def new_board(items: int, users: int, categories: int, hidden: int, visitors: in
         chosen=np.zeros(LINES, np.int32),
         candidate=np.zeros(CANDIDATES, np.int32),
         best=np.zeros(6, np.float32),
-        heap_value=np.zeros((6, SHORTLIST), np.float32),
-        heap_line=np.zeros((6, SHORTLIST), np.int32),
+        by_score=np.zeros((6, LINES), np.float32),
         evidence=np.zeros((COLUMNS, CANDIDATES), np.float32),
         score=np.zeros(CANDIDATES, np.float32),
         chance=np.zeros(CANDIDATES, np.float32),
@@ -113,8 +112,6 @@ def new_board(items: int, users: int, categories: int, hidden: int, visitors: in
         visitor=np.zeros(visitors, np.int32),
         anchor=np.zeros(visitors, np.int32),
         anchor_item=np.zeros(visitors, np.int32),
-        heap_size=np.zeros(6, np.int64),
-        heap_least=np.zeros(6, np.float32),
         top=np.zeros(8, np.float32),
         query=np.zeros(64, np.float32),
         pull=np.zeros(64, np.float32),
@@ -124,6 +121,8 @@ def new_board(items: int, users: int, categories: int, hidden: int, visitors: in
         linear=np.zeros(COLUMNS, np.float32),
         column=np.zeros(COLUMNS, np.float32),
         units=np.zeros(hidden, np.float32),
+        own_units=np.zeros(hidden, np.float32),
+        own_column=np.zeros(COLUMNS, np.float32),
         listed=np.zeros(LONGEST_LIST, np.int32),
         listed_as=np.zeros(CANDIDATES, np.int32),
         part=np.zeros((WALKED, LONGEST_LIST, PARTS), np.float32),

@@ -60,7 +60,8 @@ CLIP = F(4)
 
 WALK, WALK_DECAY = 10, 0.8
 
-# Where the shared weights lie in `theta`.
+# Where the shared weights lie in `theta`: first W₁, [COLUMNS, HIDDEN], so that what a column adds
+# to all units lies together.
 _V = HIDDEN * COLUMNS
 _B = _V + HIDDEN * CONTEXT
 _W2 = _B + HIDDEN
@@ -228,8 +229,9 @@ def ask(state, history, user, slot, board, chosen):  # type: ignore[no-untyped-d
         for x in range(chosen):
             units[x] = z
         for f in range(0, COLUMNS, 4):
-            at = h * COLUMNS + f
-            w0, w1, w2, w3 = theta[at], theta[at + 1], theta[at + 2], theta[at + 3]
+            at = f * HIDDEN + h
+            w0, w1 = theta[at], theta[at + HIDDEN]
+            w2, w3 = theta[at + 2 * HIDDEN], theta[at + 3 * HIDDEN]
             r0, r1, r2, r3 = evidence[f], evidence[f + 1], evidence[f + 2], evidence[f + 3]
             for x in range(chosen):
                 units[x] += w0 * r0[x] + w1 * r1[x] + w2 * r2[x] + w3 * r3[x]
@@ -240,18 +242,35 @@ def ask(state, history, user, slot, board, chosen):  # type: ignore[no-untyped-d
 
 
 @bare_kernel
-def score_of(theta, weight, units, column, rest):  # type: ignore[no-untyped-def]
-    """The score of one column of evidence in the context last asked about, to which `weight` and
-    `units` (the board's) belong; `rest`: the item's bias and low-rank term."""
-    score = rest
-    for f in range(COLUMNS):
-        score += weight[f] * column[f]
+def units_of(theta, units, column, into):  # type: ignore[no-untyped-def]
+    """W₁ x + V c + b for one column of evidence in the context last asked about, to which `units`
+    (the board's) belong, before the relu. Filled in: `into`, float32 [HIDDEN]."""
     for h in range(HIDDEN):
-        z = units[h]
-        for f in range(COLUMNS):
-            z += theta[h * COLUMNS + f] * column[f]
-        score += theta[_W2 + h] * max(z, F(0))
-    return score
+        into[h] = units[h]
+    for f in range(COLUMNS):
+        value, weights = column[f], theta[f * HIDDEN : f * HIDDEN + HIDDEN]
+        for h in range(weights.shape[0]):
+            into[h] += weights[h] * value
+
+
+@bare_kernel
+def fall_of(theta, weight, units, before, column, passing):  # type: ignore[no-untyped-def]
+    """By how much the score falls when the evidence `before`, with `units` (`units_of`), becomes
+    `column`; bias and low-rank term aside. Only what differs is computed. passing: float32
+    [HIDDEN], scratch."""
+    fall = F(0)
+    for h in range(HIDDEN):
+        passing[h] = units[h]
+    for f in range(COLUMNS):
+        difference = column[f] - before[f]
+        if difference != 0:
+            fall -= weight[f] * difference
+            weights = theta[f * HIDDEN : f * HIDDEN + HIDDEN]
+            for h in range(weights.shape[0]):
+                passing[h] += weights[h] * difference
+    for h in range(HIDDEN):
+        fall += theta[_W2 + h] * (max(units[h], F(0)) - max(passing[h], F(0)))
+    return fall
 
 
 @bare_kernel
@@ -273,6 +292,7 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
         length += state.query[f] * state.query[f]
     length /= F(RANK)
     linear, column, back, pull = board.linear, board.column, board.units, board.pull
+    through = board.odds
     for f in range(COLUMNS):
         linear[f] = F(0)
     for h in range(HIDDEN):
@@ -302,12 +322,13 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
                 state.out[s, f] -= step * state.query[f]
         for h in range(HIDDEN):
             unit = board.hidden[h, x]
-            if unit > 0:
-                gradient[_W2 + h] += g * unit
-                z = g * theta[_W2 + h]
-                back[h] += z
-                for f in range(COLUMNS):
-                    gradient[h * COLUMNS + f] += z * column[f]
+            gradient[_W2 + h] += g * unit
+            through[h] = g * theta[_W2 + h] if unit > 0 else F(0)
+            back[h] += through[h]
+        for f in range(COLUMNS):
+            value, row = column[f], gradient[f * HIDDEN : f * HIDDEN + HIDDEN]
+            for h in range(row.shape[0]):
+                row[h] += through[h] * value
     for h in range(HIDDEN):
         gradient[_B + h] = back[h]
         for c in range(CONTEXT):

@@ -33,7 +33,7 @@ from models.evidence import (
 from models.evidence import CONTENT as CONTENT_COLUMN
 from models.jit import bare_kernel, inlined
 from models.numeric import F, log
-from models.ranker import CLIP, RANK, WALK, WALK_DECAY, score_of
+from models.ranker import CLIP, RANK, WALK, WALK_DECAY, fall_of, units_of
 from models.sources import content
 from models.sources.covisitation import (
     AHEAD,
@@ -88,12 +88,12 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
         line = board.candidate[x]
         own_slot = slot[items[r]]
         column = board.column
-        bias, low_rank, full = _whole(ranker, board, x, own_slot)
+        bias, low_rank = _whole(ranker, board, x, own_slot)
 
         best_fall, total = F(0), F(0)
         source[r] = TRENDS
         for family in range(len(FAMILIES)):
-            fall = _fall(ranker, board, x, family, full, bias, low_rank)
+            fall = _fall(ranker, board, family, bias, low_rank)
             if fall > best_fall:
                 best_fall = fall
                 source[r] = family
@@ -131,14 +131,13 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
                         board.part[back, r, c] += board.part[b, r, c]
                         board.part[b, r, c] = F(0)
             _without(state, line, r, back, walked, cause, own_slot, cause == items[r])
-            rest = bias + low_rank
+            fall = _fall_to_column(ranker, board)
             if back < WALK:
                 fade = F(WALK_DECAY**back)
                 for f in range(RANK):
-                    rest -= fade * ranker.into[slot[cause], f] * ranker.out[own_slot, f]
-            fall = full - score_of(ranker.theta, ranker.weight, board.units, board.column, rest)
+                    fall += fade * ranker.into[slot[cause], f] * ranker.out[own_slot, f]
             for f in range(COLUMNS):
-                column[f] = board.evidence[f, x]
+                column[f] = board.own_column[f]
             if fall <= 0:
                 continue
             total += fall
@@ -168,9 +167,9 @@ def shares(state, items, found):  # type: ignore[no-untyped-def]
         if items[r] < 0:
             break
         x = board.chosen[board.mark[items[r], 1]] - 1
-        bias, low_rank, full = _whole(ranker, board, x, state.embeddings.slot[items[r]])
+        bias, low_rank = _whole(ranker, board, x, state.embeddings.slot[items[r]])
         for family in range(len(FAMILIES)):
-            fall = max(F(0), _fall(ranker, board, x, family, full, bias, low_rank))
+            fall = max(F(0), _fall(ranker, board, family, bias, low_rank))
             found[family] += fall
             total += fall
     for family in range(len(FAMILIES)):
@@ -179,28 +178,37 @@ def shares(state, items, found):  # type: ignore[no-untyped-def]
 
 @inlined
 def _whole(ranker, board, x, own_slot):  # type: ignore[no-untyped-def]
-    """Bring the candidate's evidence to board.column; its bias, low-rank term and score."""
+    """Bring the candidate's evidence to board.column; its bias and low-rank term."""
     for f in range(COLUMNS):
         board.column[f] = board.evidence[f, x]
+        board.own_column[f] = board.evidence[f, x]
+    units_of(ranker.theta, board.units, board.own_column, board.own_units)
     bias, low_rank = ranker.scalar[own_slot, 0], F(0)
     for f in range(RANK):
         low_rank += ranker.query[f] * ranker.out[own_slot, f]
-    score = score_of(ranker.theta, ranker.weight, board.units, board.column, bias + low_rank)
-    return bias, low_rank, score
+    return bias, low_rank
 
 
 @inlined
-def _fall(ranker, board, x, family, full, bias, low_rank):  # type: ignore[no-untyped-def]
+def _fall_to_column(ranker, board):  # type: ignore[no-untyped-def]
+    """How far the candidate's score falls when its evidence becomes board.column."""
+    return fall_of(
+        ranker.theta, ranker.weight, board.own_units, board.own_column, board.column, board.linear
+    )
+
+
+@inlined
+def _fall(ranker, board, family, bias, low_rank):  # type: ignore[no-untyped-def]
     """How far the score of the candidate in board.column falls without one family."""
     column = board.column
     for f in range(COLUMNS):
         if FAMILY[f] == family:
             column[f] = _normal(ranker.mean, ranker.variance, f, BLANK[f])
-    rest = F(0) if family == EMBEDDINGS else low_rank
-    rest += F(0) if family == TRENDS else bias
-    fall = full - score_of(ranker.theta, ranker.weight, board.units, column, rest)
+    fall = _fall_to_column(ranker, board)
+    fall += low_rank if family == EMBEDDINGS else F(0)
+    fall += bias if family == TRENDS else F(0)
     for f in range(COLUMNS):
-        column[f] = board.evidence[f, x]
+        column[f] = board.own_column[f]
     return fall
 
 

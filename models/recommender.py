@@ -28,7 +28,7 @@ from models.sources.content import LINKED
 from models.sources.repeats import ALWAYS, LEARN, NEVER
 from models.user import GUEST, ITEM, TIME, Users
 
-FORMAT = 2
+FORMAT = 3
 """Rises when the same events would give another state."""
 
 STRATEGY_NAMES = ("freshet", *(name for name, _ in STRATEGIES))

@@ -156,21 +156,29 @@ def propose(state, history, user, board, norm):  # type: ignore[no-untyped-def]
             stop = start + min(np.int64(state.rows.size[item]), max(LEAST_READ, np.int64(read)))
             read *= READ_DECAY
             scale = F(1.0) / np.sqrt(state.taken[item] + F(1e-9))
-            near = short * scale if back < SHORT_WALK else F(0)
-            far = long * scale
-            last = scale if back == 0 else F(0)
-            for x in range(start, stop):
-                line = line_of(board, words[x, NEIGHBOUR], norm)
-                if line < 0:
-                    continue
-                weight, ahead = weights[x, WEIGHT], weights[x, AHEAD]
-                tally[line, SYMMETRIC] += near * weight
-                tally[line, LONG] += far * weight
-                tally[line, FORWARD] += near * ahead
-                tally[line, NEXT] += last * ahead
-                tally[line, SESSION] += near * weights[x, TOGETHER]
-                tally[line, LINKS] += F(1)
-                tally[line, BEST] = max(tally[line, BEST], far * weight)
-                tally[line, BEST_FORWARD] = max(tally[line, BEST_FORWARD], near * ahead)
+            near, far = short * scale, long * scale
+            if back >= SHORT_WALK:  # nothing but LONG and what is like it
+                for x in range(start, stop):
+                    line = line_of(board, words[x, NEIGHBOUR], norm)
+                    if line >= 0:
+                        weight = far * weights[x, WEIGHT]
+                        tally[line, LONG] += weight
+                        tally[line, LINKS] += F(1)
+                        tally[line, BEST] = max(tally[line, BEST], weight)
+            else:
+                last = scale if back == 0 else F(0)
+                for x in range(start, stop):
+                    line = line_of(board, words[x, NEIGHBOUR], norm)
+                    if line < 0:
+                        continue
+                    weight, ahead = weights[x, WEIGHT], weights[x, AHEAD]
+                    tally[line, SYMMETRIC] += near * weight
+                    tally[line, LONG] += far * weight
+                    tally[line, FORWARD] += near * ahead
+                    tally[line, NEXT] += last * ahead
+                    tally[line, SESSION] += near * weights[x, TOGETHER]
+                    tally[line, LINKS] += F(1)
+                    tally[line, BEST] = max(tally[line, BEST], far * weight)
+                    tally[line, BEST_FORWARD] = max(tally[line, BEST_FORWARD], near * ahead)
         short *= F(SHORT_DECAY)
         long *= F(LONG_DECAY)

@@ -154,16 +154,28 @@ def evidence(state, board, chosen, second, event, known, habit, out):  # type: i
         top[k] = log(max(state.decayed[state.listed[k, 0], k], F(1e-30)))
     for x in range(chosen):
         item = board.item[board.candidate[x]]
-        popularity = log(max(state.decayed[item, 0], F(1e-3)))
-        out[0, x] = popularity - top[0]
-        for k in range(1, TRENDS):
-            out[k, x] = max(log(max(state.decayed[item, k], F(1e-30))) - top[k], F(-9.0))
-        out[8, x] = out[2, x] - out[4, x]
-        age = log(F(max(0, second - state.life[item, FIRST_SECOND])) + F(60.0))
-        out[9, x] = age
-        out[10, x] = log(F(max(0, second - state.life[item, LAST_SECOND])) + F(1.0))
-        out[11, x] = log(F(max(0, event - state.life[item, FIRST_EVENT])) + F(1.0))
-        out[12, x] = abs(popularity - habit[0]) if known else F(0)
-        out[13, x] = abs(age - habit[1]) if known else F(0)
-        out[14, x] = out[5, x] - out[7, x]
+        for k in range(TRENDS):
+            out[k, x] = state.decayed[item, k]
+        out[9, x] = F(max(0, second - state.life[item, FIRST_SECOND])) + F(60.0)
+        out[10, x] = F(max(0, second - state.life[item, LAST_SECOND])) + F(1.0)
+        out[11, x] = F(max(0, event - state.life[item, FIRST_EVENT])) + F(1.0)
         out[15, x] = state.esteem[item]
+    # Logarithms apart from the look-ups: so they are taken of many at once.
+    first = out[0]
+    for x in range(chosen):
+        first[x] = log(max(first[x], F(1e-3)))
+    for k in range(1, TRENDS):
+        row, highest = out[k], top[k]
+        for x in range(chosen):
+            row[x] = max(log(max(row[x], F(1e-30))) - highest, F(-9.0))
+    for k in range(9, 12):
+        row = out[k]
+        for x in range(chosen):
+            row[x] = log(row[x])
+    for x in range(chosen):
+        out[8, x] = out[2, x] - out[4, x]
+        out[12, x] = abs(first[x] - habit[0]) if known else F(0)
+        out[13, x] = abs(out[9, x] - habit[1]) if known else F(0)
+        out[14, x] = out[5, x] - out[7, x]
+    for x in range(chosen):
+        first[x] -= top[0]

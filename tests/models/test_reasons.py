@@ -106,7 +106,7 @@ def falls_by_source(engine: Recommender, item: str) -> tuple[float, NDArray[np.f
     """The item's score on the board of the last ranking, and how far it falls as each family's
     evidence is blanked: the ranker's formula, written once more.
 
-    score(x) = w · e + Σ_h a_h max(0, u_h + V_h · e) + b + q · r
+    score(x) = w · e + Σ_h a_h max(0, u_h + e · V_h) + b + q · r
     """
     state, number = engine._state, engine._items.get(item)
     assert number is not None
@@ -114,12 +114,12 @@ def falls_by_source(engine: Recommender, item: str) -> tuple[float, NDArray[np.f
     slot = int(state.embeddings.slot[number])
     evidence = board.evidence[:, board.chosen[board.mark[number, 1]] - 1].astype(np.float64)
     columns = len(evidence)
-    hidden = ranker.theta[: HIDDEN * columns].reshape(HIDDEN, columns).astype(np.float64)
+    hidden = ranker.theta[: HIDDEN * columns].reshape(columns, HIDDEN).astype(np.float64)
     bias = float(ranker.scalar[slot, 0])
     low_rank = float(ranker.query.astype(np.float64) @ ranker.out[slot])
 
     def score(column: NDArray[np.float64], rest: float) -> float:
-        units = np.maximum(0, board.units[:HIDDEN] + hidden @ column)
+        units = np.maximum(0, board.units[:HIDDEN] + column @ hidden)
         return float(rest + ranker.weight @ column + ranker.theta[_W2 : _W2 + HIDDEN] @ units)
 
     blank = np.clip((BLANK - ranker.mean) / np.sqrt(ranker.variance + 1e-4), -CLIP, CLIP)
