@@ -168,18 +168,24 @@ class Recommender:
         n: int = 10,
         *,
         only: Choice = Choice(),  # noqa: B008
+        among: Sequence[str] | None = None,
         exclude: Sequence[str] = (),
         context_items: Sequence[str] = (),
     ) -> Ranking:
         """One list on request.
 
-        only: the items to choose from. exclude: item ids left out. context_items: what the user is
-        looking at in this session, oldest first; they count as if just taken.
+        only, among: the items to choose from, by what they are and by name. exclude: item ids left
+        out. context_items: what the user is looking at in this session, oldest first; they count as
+        if just taken.
         """
         number = self._users.get(user, GUEST)
         norm = self._shown()
         if only:
             norm = norm * self._described.fitting(only, len(norm))
+        if among is not None:
+            chosen = [item for item in map(self._items.get, among) if item is not None]
+            whole, norm = norm, np.zeros_like(norm)
+            norm[chosen] = whole[chosen]
         known = (self._items.get(item) for item in (*exclude, *context_items))
         excluded = np.array([item for item in known if item is not None], np.int32)
         if context_items:
@@ -315,6 +321,17 @@ class Recommender:
                 and (not only or ((f := self._described.get(number)) is not None and only.fits(f)))
             )
         return answers
+
+    def fitting(self, only: Choice) -> list[str]:
+        """All described items that `only` means and that may be recommended to anybody."""
+        fits = self._described.fitting(only, len(self._norm)) & (self._shown() > 0)
+        return self.item_ids(np.flatnonzero(fits))
+
+    def taken(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
+        """How often each of these items was taken, float32 [items]: events, those of users with
+        many (`EngineSettings.influence`) counting less."""
+        numbers = np.array([self._items.get(item, -1) for item in item_ids], np.int64)
+        return np.where(numbers >= 0, self._state.covisitation.taken[numbers], 0).astype(np.float32)
 
     def delete_undescribed(self) -> None:
         """After loading, and once the whole catalogue has been upserted: delete the items that

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from mode import Service
 
@@ -13,7 +14,7 @@ from streams.agents.erasures import ErasurePath
 from streams.agents.events import EventPath
 from streams.agents.keyed import KeyedPath
 from streams.agents.requests import RequestPath
-from streams.catalogue import Catalogue, nobody
+from streams.catalogue import Catalogue
 from streams.content import Content, is_wanted
 from streams.engine import Engine
 from streams.erasures import Erasures
@@ -33,6 +34,7 @@ from streams.snapshot_keeper import SnapshotKeeper
 from streams.snapshots import SnapshotStore
 from streams.transport import Chunk, ChunkApp
 from streams.watch import Watch
+from streams.words import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,15 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     engine = Engine(replica)
     publisher = Publisher(settings)
     content = Content(settings, app, engine, publisher, metrics) if is_wanted(settings) else None
-    catalogue = Catalogue(settings, engine, metrics, told=content.told if content else nobody)
-    erasures = Erasures(settings, engine, metrics)
     profiles = Profiles(settings, engine, metrics)
     reranking = Reranking(settings, engine, replica.segments, metrics)
+    words = content and Words(
+        settings, content, intake, engine, reranking, replica.erased, publisher, metrics
+    )
+    catalogue = Catalogue(
+        settings, engine, metrics, told=[content.told, words.told] if content and words else []
+    )
+    erasures = Erasures(settings, engine, metrics, told=[words.forget] if words else [])
     event_log = EventLog(settings, app, engine, metrics)
     keeper = (
         []
@@ -100,7 +107,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
         settings, intake, publisher, decode_profile, what="profile", key="user_id", strict=True
     )
     request_path = RequestPath(
-        settings, intake, engine, reranking, replica.erased, publisher, metrics
+        settings, intake, engine, reranking, replica.erased, publisher, metrics, words
     )
     erasure_path = ErasurePath(settings, intake, engine, publisher)
     _attach(app, settings.topic("events"), event_path.process, watch)
@@ -112,7 +119,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     _attach(app, settings.topic("erasures"), erasure_path.process, watch)
     # The snapshot before what is learned on top of it, and who is not to be learned from before
     # what is learned; the group is joined by a worker that knows all there is to know.
-    beside = [serving] if content is None else [serving, *content.services]
+    beside = [serving, *(content.services if content else ()), *([words] if words else ())]
     return Parts(app, engine, [health, publisher, watch, *keeper, *followers.values(), *beside])
 
 
@@ -120,7 +127,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
 _CHUNKS_IN_FLIGHT = 64
 
 #: Takes a chunk; what it returns, if anything, is resolved when the chunk may be acknowledged.
-Process = Callable[[Chunk], Awaitable[asyncio.Future[None] | None]]
+Process = Callable[[Chunk], Awaitable[asyncio.Future[Any] | None]]
 
 
 def _attach(app: ChunkApp, topic: str, process: Process, watch: Watch) -> None:

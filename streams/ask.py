@@ -37,6 +37,8 @@ async def ask(
     categories: Sequence[str] = (),
     exclude: Sequence[str] = (),
     context_items: Sequence[str] = (),
+    query: str | None = None,
+    session_id: str | None = None,
     timeout_seconds: float = 10,
 ) -> Answer:
     """Put a request to the workers and wait for its answer.
@@ -51,6 +53,8 @@ async def ask(
         categories=list(categories),
         exclude=list(exclude),
         context_items=list(context_items),
+        query=query,
+        session_id=session_id,
     )
     key = user_id.encode()
     requests, answers = settings.topic("requests"), settings.topic("recommendations")
@@ -81,7 +85,7 @@ async def ask(
     raise NoAnswer(
         f"no answer for {user_id!r} within {timeout_seconds:g} s. Is a worker running on "
         f"{settings.bootstrap_servers} with the same topic prefix, and ready? `freshet doctor` "
-        "looks."
+        "looks." + (" `freshet dead-letters list` tells if it cannot take words." if query else "")
     )
 
 

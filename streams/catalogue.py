@@ -27,18 +27,14 @@ log = structlog.get_logger(__name__)
 Told = Callable[[int, Sequence[ItemFacts], Sequence[str]], None]
 
 
-def nobody(_partition: int, _upserts: Sequence[ItemFacts], _deletes: Sequence[str]) -> None:
-    """Nobody else is told."""
-
-
 class Catalogue:
     """Tells the engine of every item, from the beginning of `items` and on as it grows.
 
-    told: is told as well, after the engine.
+    told: who is told as well, after the engine.
     """
 
     def __init__(
-        self, settings: Settings, engine: Engine, metrics: Metrics, *, told: Told = nobody
+        self, settings: Settings, engine: Engine, metrics: Metrics, *, told: Sequence[Told] = ()
     ) -> None:
         self._engine, self._metrics, self._told = engine, metrics, told
         self._known: set[str] = set()
@@ -68,7 +64,8 @@ class Catalogue:
         deletes = [item_id for item_id, change in changes.items() if change is None]
         await self._engine.run(lambda replica: replica.recommender.upsert_items(upserts))
         await self._engine.run(lambda replica: replica.recommender.delete_items(deletes))
-        self._told(partition, upserts, deletes)
+        for tell in self._told:
+            tell(partition, upserts, deletes)
         self._known.update(change.item_id for change in upserts)
         self._known.difference_update(deletes)
         self._metrics.items.labels("upsert").inc(len(upserts))

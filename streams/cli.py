@@ -230,7 +230,16 @@ def recommend(
     seen: Annotated[
         list[str] | None, typer.Option(help="An item this session looked at, oldest first.")
     ] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait.", min=0.1)] = 10,
+    query: Annotated[
+        str | None, typer.Option(help="What is wanted, in words (docs/words.md).")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option(help="A conversation's name: what was asked in it still counts.")
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(help="Seconds to wait: 10, or 60 with words.", min=0.1, show_default=False),
+    ] = None,
     json_: Json = False,
     servers: Servers = None,
     config: Config = None,
@@ -249,7 +258,9 @@ def recommend(
             categories=category or (),
             exclude=exclude or (),
             context_items=seen or (),
-            timeout_seconds=timeout,
+            query=query,
+            session_id=session,
+            timeout_seconds=timeout or (60 if query else 10),
         )
     )
     if json_:

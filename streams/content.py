@@ -45,7 +45,6 @@ _ENCODED_AT_ONCE = 32
 _LINKED_AT_ONCE = 128
 _LOOK_SECONDS = 0.5
 _RETRY_SECONDS = 5.0
-_REST_AFTER_SECONDS = 120.0
 _PICTURES_WAITING = 32
 
 
@@ -97,7 +96,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         self._publisher, self._metrics = publisher, metrics
         self._items, self._vectors = settings.topic("items"), settings.topic("vectors")
         self.follower = Follower(settings, self._vectors, self._apply)
-        self._encoder = EncoderProcess(settings)
+        self.encoder = EncoderProcess(settings)
         self._name = settings.encoder
         self._images: Images | None = None
         if settings.images == "on":
@@ -157,12 +156,17 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         return found
 
     @property
+    def likeness(self) -> Likeness | None:
+        """The vectors of all items; None while there are none."""
+        return self._likeness
+
+    @property
     def services(self) -> list[Service]:
         """What is to run: this, and what fetches pictures where they are wanted."""
         return [self] if self._images is None else [self, self._images]
 
     async def on_stop(self) -> None:
-        self._encoder.rest()
+        self.encoder.rest()
 
     def _has_room_for_pictures(self) -> bool:
         waiting = sum(bool(wanted.image) for wanted in self._wanted.values())
@@ -232,16 +236,13 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
 
     @Service.task
     async def _encode_and_link(self) -> None:
-        last_encoded = time.monotonic()
         while not self.should_stop:
             self._something_came.clear()
             if await self._link_some():
                 continue
             if await self._encode_some():
-                last_encoded = time.monotonic()
                 continue
-            if time.monotonic() - last_encoded > _REST_AFTER_SECONDS:
-                self._encoder.rest()
+            self.encoder.rest_if_idle()
             try:
                 await asyncio.wait_for(self._something_came.wait(), _LOOK_SECONDS)
             except TimeoutError:
@@ -282,7 +283,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             return False
         began = time.monotonic()
         try:
-            vectors, unreadable = await self._encoder.encode(
+            vectors, unreadable = await self.encoder.encode(
                 [wanted.text for _, wanted in some], [wanted.image for _, wanted in some]
             )
         except (EncoderUnavailable, BrokenProcessPool, OSError) as error:

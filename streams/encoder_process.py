@@ -7,6 +7,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -40,13 +41,16 @@ class EncoderProcess:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._pool: ProcessPoolExecutor | None = None
+        self._kept_until = 0.0
 
     async def encode(
-        self, texts: Sequence[str], images: Sequence[bytes]
+        self, texts: Sequence[str], images: Sequence[bytes], *, keep_seconds: float = 120.0
     ) -> tuple[NDArray[np.float32], list[int]]:
         """float32 [items, dimensions], rows of length 1, and which images could not be read.
 
         images: files, empty where there is none; used where the settings want images.
+        keep_seconds: for how long more may come: as to start it takes seconds, `rest_if_idle`
+        leaves the process alone till then.
 
         Raises:
             EncoderUnavailable: the model cannot be loaded; says what to do.
@@ -57,7 +61,7 @@ class EncoderProcess:
             self._pool = ProcessPoolExecutor(
                 1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
             )
-        settings = self._settings
+        pool, settings = self._pool, self._settings
         options = _Options(
             settings.encoder,
             settings.image_encoder if settings.images == "on" else "",
@@ -66,12 +70,18 @@ class EncoderProcess:
         )
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(
-                self._pool, _encode, options, list(texts), list(images)
-            )
+            return await loop.run_in_executor(pool, _encode, options, list(texts), list(images))
         except BrokenProcessPool:
-            self.rest()
+            if self._pool is pool:  # and not another one, started since
+                self.rest()
             raise
+        finally:
+            self._kept_until = max(self._kept_until, time.monotonic() + keep_seconds)
+
+    def rest_if_idle(self) -> None:
+        """End the process if nothing more is to be expected."""
+        if time.monotonic() > self._kept_until:
+            self.rest()
 
     def rest(self) -> None:
         """End the process, if there is one."""

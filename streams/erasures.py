@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aiokafka import ConsumerRecord
 
@@ -15,16 +15,22 @@ from streams.metrics import Metrics
 from streams.replica import Replica
 from streams.settings import Settings
 
+#: Also told of users to forget.
+Told = Callable[[Sequence[str]], None]
+
 
 class Erasures:
     """Forgets, in this worker, each user named on `erasures`, from its beginning and on.
 
     The log of events is read again at a restart, and may still hold what an erased user did: so
-    every erasure is known before the first event is learned.
+    every erasure is known before the first event is learned. told: who is told as well, after
+    the engine.
     """
 
-    def __init__(self, settings: Settings, engine: Engine, metrics: Metrics) -> None:
-        self._engine, self._metrics = engine, metrics
+    def __init__(
+        self, settings: Settings, engine: Engine, metrics: Metrics, *, told: Sequence[Told] = ()
+    ) -> None:
+        self._engine, self._metrics, self._told = engine, metrics, told
         self.follower = Follower(settings, settings.topic("erasures"), self._apply)
         #: When the newest erasure was applied here, ms since epoch; 0 before the first.
         self.newest_ms = 0
@@ -38,5 +44,7 @@ class Erasures:
                 replica.erase(erasure.user_id, record.timestamp)
 
         await self._engine.run(forget)
+        for tell in self._told:
+            tell([erasure.user_id for _, erasure in erasures])
         self.newest_ms = max([self.newest_ms, *(record.timestamp for record, _ in erasures)])
         self._metrics.erasures.inc(len(erasures))

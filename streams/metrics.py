@@ -78,6 +78,12 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
+        self.words_answer = Histogram(
+            "freshet_words_answer_seconds",
+            "The same of requests in words, which are not among those: encoding them takes longer.",
+            buckets=_LATENCY_BUCKETS,
+            registry=r,
+        )
         self.lag = Gauge(
             "freshet_lag_records",
             "Records on the topic that this worker has yet to take.",

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from models.board import LONGEST_LIST
 from models.catalogue import Choice, Where
+from models.content.words import answered
 from models.editorial import EditorsList, blended, share_of_editors
 from models.pool import Said, pooled
 from models.ranking import Ranking
@@ -106,6 +107,32 @@ class Reranking:
         )
         left_out = {*request.exclude, *request.context_items}
         return self._finished(recommender, ranking, rules, lists, share, n, only, left_out)
+
+    def answer_near(
+        self,
+        recommender: Recommender,
+        request: Request,
+        near: Sequence[tuple[str, float]],
+        words: str,
+        now: float,
+    ) -> Ranking:
+        """The answer to a request in words (`models.content.words`). near: what lies nearest to
+        them, with its cosine. In the engine's thread."""
+        user, only, rules = request.user_id, choice_of_request(request), self._rules
+        allowed = recommender.may_see(user, [name for name, _ in near], only)
+        near = [each for each, may in zip(near, allowed, strict=True) if may]
+        names = [name for name, _ in near]
+        ranking = recommender.answer(
+            user,
+            now,
+            LONGEST_LIST,
+            among=names,
+            exclude=request.exclude,
+            context_items=request.context_items,
+        )
+        ranking = answered(user, near, recommender.taken(names), ranking, words)
+        facts = recommender.facts(item.item_id for item in ranking.items)
+        return reranked(ranking, rules, facts, request.n)
 
     def _shares(
         self,

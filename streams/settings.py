@@ -184,6 +184,14 @@ class Settings(BaseSettings):
         "one, and compares all of them there.",
     )
 
+    conversation_minutes: float = Field(
+        30,
+        gt=0,
+        le=1440,
+        description="How long what was asked in words is remembered of a session (`session_id` of "
+        "requests), after the last that was asked in it.",
+    )
+
     # The worker
     chunk_records: int = Field(
         500, ge=1, le=10_000, description="The most records learned from and answered at once."

@@ -73,6 +73,16 @@ class Likeness:
         found = dict(zip(known, self.near(self._index.vectors(known), most + 1), strict=True))
         return [[(o, s) for o, s in found.get(item, []) if o != item][:most] for item in items]
 
+    def vectors(self, items: Sequence[str]) -> NDArray[np.float32]:
+        """These items' vectors, float32 [items, dimensions]; zeros where there is none."""
+        return self._index.vectors(items)
+
+    @property
+    def mean(self) -> NDArray[np.float32]:
+        """m, the mean vector, float32 [dimensions]."""
+        mean: NDArray[np.float32] = (self._sum / max(1, len(self))).astype(np.float32)
+        return mean
+
     def near(
         self,
         vectors: NDArray[np.float32],
@@ -88,8 +98,19 @@ class Likeness:
         usual = self.usual
         return [
             [(item, (cosine - usual) / (1 - usual)) for item, cosine in row if cosine > usual]
-            for row in self._index.search(vectors, most, exclude=exclude, only=only)
+            for row in self.nearest(vectors, most, exclude=exclude, only=only)
         ]
+
+    def nearest(
+        self,
+        vectors: NDArray[np.float32],
+        most: int,
+        *,
+        exclude: Collection[str] = (),
+        only: Collection[str] | None = None,
+    ) -> list[list[tuple[str, float]]]:
+        """The same with their cosines: for what is no item, such as a question."""
+        return self._index.search(vectors, most, exclude=exclude, only=only)
 
     def _total(self, items: Sequence[str]) -> NDArray[np.float64]:
         total: NDArray[np.float64] = self._index.vectors(items).sum(axis=0, dtype=np.float64)

@@ -21,7 +21,7 @@ def text_of(facts: ItemFacts, most_chars: int = MOST_CHARS) -> str:
     Markup, control characters and runs of blanks are taken out.
     """
     parts = (facts.title, ", ".join(filter(None, facts.categories)), facts.text[: 8 * most_chars])
-    return ". ".join(filter(None, map(_plain, parts)))[:most_chars]
+    return ". ".join(filter(None, map(plain, parts)))[:most_chars]
 
 
 def content_key(text: str, encoder: str, image: str = "") -> bytes:
@@ -31,5 +31,6 @@ def content_key(text: str, encoder: str, image: str = "") -> bytes:
     return hashlib.blake2b(said.encode(errors="replace"), digest_size=16).digest()
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """The text without markup, control characters and runs of blanks."""
     return _BLANK.sub(" ", html.unescape(_TAG.sub(" ", text))).strip()

@@ -1,0 +1,107 @@
+"""The answer to a question in words: what fits the words, for this user.
+
+With the query q (`models.content.conversation`) and an item x, by Bayes' rule
+
+    P(x | q, user) ∝ P(q | x) · P(x | user)
+
+Encoders of sentences are trained by contrast: the chance that q goes with x, among others, is the
+softmax of SCALE · cos(q, x) (van den Oord et al. 2018; sentence-transformers' multiple negatives
+ranking loss, by whose default all-MiniLM-L6-v2 was trained). Up to a constant that is ln P(q | x),
+so the score, on the scale of the engine's own, is
+
+    score(x) = SCALE · cos(q, x) + ln P(x | user)
+    P(x | user) = ½ e(x) + ½ p(x)
+
+e is the softmax of the engine's scores over those of the candidates that it ranked for this user,
+and p(x) = (1 + n(x)) / Σ (1 + n) how often each was taken. The pool (Stone 1961) keeps items in
+play that the engine has nothing to say about. Candidates are the CONSIDERED items nearest to q.
+
+`benchmarks/words` measures this very code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.ranking import Ranking, Reason, Recommended
+
+SCALE = 20.0
+"""Nats per unit of cosine: the scale that the encoder was trained with."""
+
+ENGINE_SHARE = 0.5
+CONSIDERED = 200
+SOURCE = "words"
+_SAID_CHARS = 80
+
+Floats = NDArray[np.float64]
+
+
+def scores(cosines: Floats, taken: Floats, engine: Floats | None = None) -> Floats:
+    """score(x), float64 [candidates].
+
+    taken: n(x). engine: its scores, −inf where it ranked the item nowhere; None leaves it out.
+    """
+    total: Floats = SCALE * cosines + np.log(_chances(taken, engine))
+    return total
+
+
+def _chances(taken: Floats, engine: Floats | None) -> Floats:
+    """P(x | user)."""
+    popular: Floats = (1 + taken) / (1 + taken).sum()
+    if engine is None or not np.isfinite(engine).any():
+        return popular
+    chance = np.exp(engine - engine.max())
+    pooled: Floats = ENGINE_SHARE * chance / chance.sum() + (1 - ENGINE_SHARE) * popular
+    return pooled
+
+
+def answered(
+    user: str,
+    near: Sequence[tuple[str, float]],
+    taken: Sequence[float] | NDArray[np.float32],
+    engine: Ranking,
+    words: str,
+) -> Ranking:
+    """All candidates, best first, with reasons.
+
+    near: candidates that this user may see, with cos(q, x). engine: what it made of these.
+    words: what was asked for, to be said in the reasons.
+    """
+    own: Mapping[str, Recommended] = {item.item_id: item for item in engine.items}
+    names = [name for name, _ in near]
+    cosines = np.array([cosine for _, cosine in near], np.float64)
+    ranked = np.array([own[name].score if name in own else -np.inf for name in names])
+    total = scores(cosines, np.asarray(taken, np.float64), ranked)
+    by_words = SCALE * (cosines - cosines.mean()) if len(near) else cosines
+    by_user = total - SCALE * cosines
+    by_user = by_user - by_user.mean() if len(near) else by_user
+    shares = _shares(by_words, by_user)
+    items = [
+        Recommended(
+            name,
+            float(total[k]),
+            _reason(float(shares[k]), own[name].reason if name in own else None, words),
+        )
+        for k, name in enumerate(names)
+    ]
+    return Ranking(user, tuple(sorted(items, key=lambda item: -item.score)))
+
+
+def _shares(by_words: Floats, by_user: Floats) -> Floats:
+    """The words' part in what lifts each item above the mean of the candidates; 1 where nothing
+    does."""
+    lifts, others = np.maximum(by_words, 0), np.maximum(by_user, 0)
+    both = lifts + others
+    return np.where(both > 0, lifts / np.where(both > 0, both, 1), 1.0)
+
+
+def _reason(share: float, engine: Reason | None, words: str) -> Reason:
+    said = words if len(words) <= _SAID_CHARS else words[: _SAID_CHARS - 1].rstrip() + "…"
+    text = f"Matches what you asked for: {said}." if said else "Is not what you ruled out."
+    if engine is None or share >= 1:
+        return Reason(SOURCE, share, (), text)
+    source, part = (SOURCE, share) if share >= 0.5 else (engine.source, 1 - share)
+    return Reason(source, part, engine.because_of, f"{text} {engine.text}")

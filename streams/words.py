@@ -1,0 +1,300 @@
+"""Requests in words, answered beside the path of all others.
+
+    1. understand   what is wanted and what is not
+    2. encode       the words of all who wait, at once, in the encoder's process
+    3. add up       each with what was said before in its session
+    4. search       the items nearest to it
+    5. rank         these, for this user, in the engine's thread
+    6. publish
+
+One after another, in the order they came, so that a session's turns stay in order. Requests without
+words, and events, wait for none of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence, Set
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import structlog
+from mode import Service
+from numpy.typing import NDArray
+
+from models.board import LONGEST_LIST
+from models.catalogue import ItemFacts
+from models.content.conversation import Conversation, Conversations
+from models.content.encoder import EncoderUnavailable
+from models.content.titles import Titles
+from models.content.utterance import Part, Utterance, understood
+from models.content.words import CONSIDERED
+from models.index import Nearest
+from models.ranking import Ranking
+from schemas import Cause, Rejected, RejectReason, Request, encode
+from streams.answers import recommendation
+from streams.content import Content
+from streams.engine import Engine
+from streams.erased import Erased
+from streams.intake import Intake, Taken
+from streams.metrics import Metrics
+from streams.publisher import Outgoing, Publisher
+from streams.replica import Replica
+from streams.reranking import Reranking, choice_of_request
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 16
+_MOST_WAITING = 1_000
+"""More who ask in words would wait for minutes, and be gone."""
+
+_ENCODER_SECONDS = 60.0
+"""For encoding, the start of the process included."""
+
+_KEEP_ENCODER_SECONDS = 3600.0
+"""Who asks in words asks again, and should not wait for the encoder to start."""
+
+Vector = NDArray[np.float32]
+
+
+class _Asked(NamedTuple):
+    """done: resolved when the answer, or a dead letter, is on the brokers."""
+
+    taken: Taken[Request]
+    done: asyncio.Future[None]
+
+
+class Words(Service):  # type: ignore[misc]  # mode is untyped
+    """Answers requests that have a query. It remembers sessions; a restart forgets them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        content: Content,
+        intake: Intake,
+        engine: Engine,
+        reranking: Reranking,
+        erased: Erased,
+        publisher: Publisher,
+        metrics: Metrics,
+    ) -> None:
+        super().__init__()
+        self._settings, self._content, self._intake = settings, content, intake
+        self._engine, self._reranking, self._erased = engine, reranking, erased
+        self._publisher, self._metrics = publisher, metrics
+        self._titles = Titles()
+        self._conversations = Conversations(60 * settings.conversation_minutes)
+        self._waiting: deque[_Asked] = deque()
+        self._something_came = asyncio.Event()
+
+    def told(self, _partition: int, upserts: Sequence[ItemFacts], deletes: Sequence[str]) -> None:
+        """Take note of the titles of a change in the catalogue."""
+        self._titles.upsert(upserts)
+        self._titles.delete(deletes)
+
+    def forget(self, users: Sequence[str]) -> None:
+        """Forget what these users said."""
+        self._conversations.forget(users)
+
+    def ask(self, taken: Taken[Request]) -> asyncio.Future[None]:
+        """Have a request answered; what is returned is resolved when that is on the brokers.
+
+        Raises:
+            Rejected: too many are waiting.
+        """
+        if len(self._waiting) >= _MOST_WAITING:
+            raise Rejected(
+                RejectReason.LEARNER_FAILED,
+                f"query: {_MOST_WAITING:,} requests in words are waiting; ask again later",
+            )
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Asked(taken, done))
+        self._something_came.set()
+        return done
+
+    @Service.task
+    async def _answer_all(self) -> None:
+        while not self.should_stop:
+            self._something_came.clear()
+            asked = list(islice(self._waiting, _AT_ONCE))
+            if not asked:
+                await self._something_came.wait()
+                continue
+            try:
+                await self._answer_some(asked)
+            except Exception as error:
+                # Unanswered requests are not committed: a new start gets them again.
+                await self.crash(error)
+                return
+            for each in asked:
+                self._waiting.popleft()
+                if not each.done.done():
+                    each.done.set_result(None)
+
+    async def _answer_some(self, asked: Sequence[_Asked]) -> None:
+        said = [understood(each.taken.message.query or "", self._titles) for each in asked]
+        texts = list(dict.fromkeys(part.text for each in said for part in _parts(each)))
+        dead: list[Outgoing] = []
+        answers: list[tuple[Taken[Request], Outgoing]] = []
+        try:
+            vectors = dict(zip(texts, await self._encode(texts), strict=True))
+        except Rejected as fault:
+            dead = [self._reject(each.taken, fault) for each in asked]
+        else:
+            for each, utterance in zip(asked, said, strict=True):
+                try:
+                    answer = await self._answer(each.taken, utterance, vectors)
+                    answers.append((each.taken, answer))
+                except Exception as error:
+                    log.exception("answering failed", request=each.taken.message.request_id)
+                    self._metrics.failures.labels("answer").inc()
+                    failed = Rejected(RejectReason.LEARNER_FAILED, repr(error))
+                    dead.append(self._reject(each.taken, failed))
+        async with self._publisher.one_at_a_time:
+            outgoing = [answer for taken, answer in answers if not self._was_erased(taken)]
+            if outgoing:
+                await self._publisher.publish(self._settings.topic("recommendations"), outgoing)
+            if dead:
+                await self._publisher.publish(self._settings.topic("dead-letters"), dead)
+        now_ms = time.time() * 1000
+        for each in asked:
+            waited = max(0.0, (now_ms - each.taken.record.timestamp) / 1000)
+            self._metrics.words_answer.observe(waited)
+        self._metrics.requests.inc(len(asked))
+        self._metrics.recommendations.labels("request").inc(len(outgoing))
+
+    def _was_erased(self, taken: Taken[Request]) -> bool:
+        return self._erased.covers(taken.message.user_id, taken.record.timestamp)
+
+    def _reject(self, taken: Taken[Request], fault: Rejected) -> Outgoing:
+        return self._intake.reject(taken.record, fault, int(time.time() * 1000))
+
+    async def _encode(self, texts: Sequence[str]) -> Sequence[Vector]:
+        """A vector for each text; a process that died is started once more.
+
+        Raises:
+            Rejected: there is no encoding now.
+        """
+        if not texts:
+            return []
+        fault: Exception | None = None
+        for _ in range(2):
+            try:
+                async with asyncio.timeout(_ENCODER_SECONDS):
+                    vectors, _ = await self._content.encoder.encode(
+                        texts, [b""] * len(texts), keep_seconds=_KEEP_ENCODER_SECONDS
+                    )
+                return list(vectors)
+            except BrokenProcessPool as error:
+                fault = error
+            except (EncoderUnavailable, OSError, TimeoutError) as error:
+                fault = error
+                break
+        self._metrics.failures.labels("encode").inc()
+        log.error("words cannot be encoded", error=repr(fault), texts=len(texts))
+        why = str(fault) or f"the encoder took more than {_ENCODER_SECONDS:g} s"
+        raise Rejected(RejectReason.LEARNER_FAILED, f"query: cannot be encoded now: {why}")
+
+    async def _answer(
+        self, taken: Taken[Request], said: Utterance, vectors: dict[str, Vector]
+    ) -> Outgoing:
+        record, request = taken
+        now = time.time()
+        conversation = self._conversations.of(request.user_id, request.session_id, time.monotonic())
+        self._hear(conversation, said, vectors)
+        left_out = {*request.exclude, *request.context_items, *conversation.left_out}
+        ranking = await self._rank(request, conversation, left_out, now)
+        conversation.listed = tuple(item.item_id for item in ranking.items)
+        message = recommendation(
+            ranking,
+            cause=Cause(
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                request_id=request.request_id,
+            ),
+            model_version=await self._engine.run(lambda replica: replica.recommender.version),
+        )
+        return Outgoing(request.user_id.encode(), encode(message))
+
+    def _hear(
+        self, conversation: Conversation, said: Utterance, vectors: dict[str, Vector]
+    ) -> None:
+        """Take one turn into the conversation."""
+
+        def vector_of(part: Part) -> Vector | None:
+            """The mean of what the part names: its words, items, and what was listed last."""
+            found = [vectors[part.text]] if part.text else []
+            likeness = self._content.likeness
+            for items in (part.items, conversation.listed if part.that else ()):
+                if items and likeness is not None:
+                    mean = likeness.vectors(items).mean(axis=0)
+                    length = np.linalg.norm(mean)
+                    found += [mean / length] if length > 0 else []
+            return np.mean(found, axis=0, dtype=np.float32) if found else None
+
+        unwanted = [
+            (vector, part.weight)
+            for part in said.unwanted
+            if (vector := vector_of(part)) is not None
+        ]
+        conversation.hear(vector_of(said.wanted), unwanted, said.wanted.said)
+        conversation.leave_out(said.examples)
+        if any(part.that for part in said.unwanted):
+            conversation.leave_out(conversation.listed)
+
+    async def _rank(
+        self, request: Request, conversation: Conversation, left_out: Set[str], now: float
+    ) -> Ranking:
+        likeness, reranking = self._content.likeness, self._reranking
+        if likeness is None:
+            return await self._engine.run(
+                lambda replica: reranking.answer(replica.recommender, request, now)
+            )
+        query, only = conversation.query(likeness.mean), choice_of_request(request)
+        words = ", ".join(reversed(conversation.words))
+
+        def rank(replica: Replica, near: Nearest) -> Ranking:
+            with self._metrics.timed("answer"):
+                return reranking.answer_near(replica.recommender, request, near, words, now)
+
+        if conversation.wanted is None:
+            # Nothing to look for: of what the engine would answer, what was not refused.
+            def names(replica: Replica) -> list[str]:
+                return [
+                    item.item_id
+                    for item in replica.recommender.answer(
+                        request.user_id, now, LONGEST_LIST, only=only, exclude=[*left_out]
+                    ).items
+                ]
+
+            found = await self._engine.run(names)
+            cosines = (likeness.vectors(found) @ query).tolist()
+            near = list(zip(found, cosines, strict=True))
+            return await self._engine.run(partial(rank, near=near))
+
+        async def nearest(among: Sequence[str] | None) -> Ranking:
+            (near,) = await asyncio.to_thread(
+                likeness.nearest, query[None], CONSIDERED, exclude=left_out, only=among
+            )
+            return await self._engine.run(partial(rank, near=near))
+
+        if not only:
+            ranking = await nearest(None)
+            if len(ranking.items) >= request.n:
+                return ranking
+        # Filters, or much that is switched off or banned: look where there is something to find.
+        return await nearest(
+            await self._engine.run(lambda replica: replica.recommender.fitting(only))
+        )
+
+
+def _parts(said: Utterance) -> Iterator[Part]:
+    """Those with words to encode."""
+    return (part for part in (said.wanted, *said.unwanted) if part.text)
