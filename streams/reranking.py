@@ -117,7 +117,7 @@ class Reranking:
         now: float,
     ) -> Ranking:
         """The answer to a request in words (`models.content.words`). near: what lies nearest to
-        them, with its cosine. In the engine's thread."""
+        them, with q·x. In the engine's thread."""
         user, only, rules = request.user_id, choice_of_request(request), self._rules
         allowed = recommender.may_see(user, [name for name, _ in near], only)
         near = [each for each, may in zip(near, allowed, strict=True) if may]

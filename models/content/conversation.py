@@ -7,8 +7,9 @@ moved a query towards what was found relevant and away from what was not):
     q = Σ_k FADE^k w_k − Σ_j FADE^j γ_j n_j
 
 where k counts the later turns that wanted something: a turn that only refuses refines what was
-asked before and does not age it. Where nothing was wanted yet, the catalogue's mean vector stands
-in for it: anything at all, but not that.
+asked before and does not age it. q is not brought to length 1: each statement is evidence of its
+own, and two say more than one (`models.content.words`). Where nothing was wanted yet, the
+catalogue's mean vector stands in for it: anything at all, but not that.
 """
 
 from __future__ import annotations
@@ -66,12 +67,11 @@ class Conversation:
             del self.left_out[item]
 
     def query(self, mean: Vector) -> Vector:
-        """q, of length 1 or 0. mean: the catalogue's."""
+        """q. mean: the catalogue's."""
         q = mean.copy() if self.wanted is None else self.wanted.copy()
         for vector, weight in self.unwanted:
             q -= np.float32(weight) * vector
-        length = np.float32(np.linalg.norm(q))
-        return q / length if length > 0 else q
+        return q
 
 
 class Conversations:

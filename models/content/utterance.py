@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from models.content.text import plain
 from models.content.titles import Titles
 
-RULED_OUT, LESS = 0.75, 0.25
+RULED_OUT, LESS = 0.5, 0.25
 """γ of an unwanted part (`models.content.words`)."""
 
 _LESS = r"less|fewer|not (?:too|so|very|as|overly)"
@@ -40,6 +40,8 @@ _TURN = re.compile(
     r"\b(?:but|yet|though|although|however|instead|please|thanks|(?:and )?(?:with|more))\b",
     re.I,
 )
+#: Refused as a whole, commas and all: "no horror, violence or gore".
+_LIST = re.compile(r"\s*(?:any )?[\w'’-]+(?:, [\w'’-]+)+,? (?:or|nor) [\w'’-]+")
 _LINKING = r"and|or|nor|but|yet|though|although|however|instead|please|thanks"
 _SMALL = r"of|like|any|too|more|similar to|about|a|an|the"
 _EDGE = r"\s,.;:!?()–—-"
@@ -99,7 +101,7 @@ def understood(query: str, titles: Titles | None = None) -> Utterance:
     >>> said.wanted.text
     'a slow science-fiction film'
     >>> [(part.text, part.weight) for part in said.unwanted]
-    [('sad', 0.25), ('horror', 0.75)]
+    [('sad', 0.25), ('horror', 0.5)]
     >>> [(part.that, part.weight) for part in understood("less of that").unwanted]
     [(True, 0.25)]
     """
@@ -109,7 +111,9 @@ def understood(query: str, titles: Titles | None = None) -> Utterance:
     while found := _REFUSAL.search(text, at):
         wanted.append(text[at : found.start()])
         begin = found.end()
-        ends = [m.start() for m in (_TURN.search(text, begin), _REFUSAL.search(text, begin)) if m]
+        listed = _LIST.match(text, begin)
+        after = listed.end() if listed else begin
+        ends = [m.start() for m in (_TURN.search(text, after), _REFUSAL.search(text, after)) if m]
         at = min(ends, default=len(text))
         weight = LESS if found["less"] else RULED_OUT
         unwanted.append(_part(text[begin:at], named, weight=weight))

@@ -4,12 +4,13 @@ With the query q (`models.content.conversation`) and an item x, by Bayes' rule
 
     P(x | q, user) ∝ P(q | x) · P(x | user)
 
-Encoders of sentences are trained by contrast: the chance that q goes with x, among others, is the
-softmax of SCALE · cos(q, x) (van den Oord et al. 2018; sentence-transformers' multiple negatives
-ranking loss, by whose default all-MiniLM-L6-v2 was trained). Up to a constant that is ln P(q | x),
-so the score, on the scale of the engine's own, is
+Encoders of sentences are trained by contrast: the chance that a text w goes with x, among others,
+is the softmax of SCALE · cos(w, x) (van den Oord et al. 2018; sentence-transformers' multiple
+negatives ranking loss, by whose default all-MiniLM-L6-v2 was trained). Up to a constant that is
+ln P(w | x). As q is a sum of such texts, q·x sums their cosines: those of what was refused are
+negative, as if it were evidence against. So the score, on the scale of the engine's own, is
 
-    score(x) = SCALE · cos(q, x) + ln P(x | user)
+    score(x) = SCALE · q·x + ln P(x | user)
     P(x | user) = ½ e(x) + ½ p(x)
 
 e is the softmax of the engine's scores over those of the candidates that it ranked for this user,
@@ -39,12 +40,13 @@ _SAID_CHARS = 80
 Floats = NDArray[np.float64]
 
 
-def scores(cosines: Floats, taken: Floats, engine: Floats | None = None) -> Floats:
+def scores(likeness: Floats, taken: Floats, engine: Floats | None = None) -> Floats:
     """score(x), float64 [candidates].
 
-    taken: n(x). engine: its scores, −inf where it ranked the item nowhere; None leaves it out.
+    likeness: q·x. taken: n(x). engine: its scores, −inf where it ranked the item nowhere; None
+    leaves it out.
     """
-    total: Floats = SCALE * cosines + np.log(_chances(taken, engine))
+    total: Floats = SCALE * likeness + np.log(_chances(taken, engine))
     return total
 
 
@@ -67,18 +69,15 @@ def answered(
 ) -> Ranking:
     """All candidates, best first, with reasons.
 
-    near: candidates that this user may see, with cos(q, x). engine: what it made of these.
+    near: candidates that this user may see, with q·x. engine: what it made of these.
     words: what was asked for, to be said in the reasons.
     """
     own: Mapping[str, Recommended] = {item.item_id: item for item in engine.items}
     names = [name for name, _ in near]
-    cosines = np.array([cosine for _, cosine in near], np.float64)
+    likeness = np.array([each for _, each in near], np.float64)
     ranked = np.array([own[name].score if name in own else -np.inf for name in names])
-    total = scores(cosines, np.asarray(taken, np.float64), ranked)
-    by_words = SCALE * (cosines - cosines.mean()) if len(near) else cosines
-    by_user = total - SCALE * cosines
-    by_user = by_user - by_user.mean() if len(near) else by_user
-    shares = _shares(by_words, by_user)
+    total = scores(likeness, np.asarray(taken, np.float64), ranked)
+    shares = _shares(SCALE * likeness, total - SCALE * likeness)
     items = [
         Recommended(
             name,
@@ -93,9 +92,11 @@ def answered(
 def _shares(by_words: Floats, by_user: Floats) -> Floats:
     """The words' part in what lifts each item above the mean of the candidates; 1 where nothing
     does."""
-    lifts, others = np.maximum(by_words, 0), np.maximum(by_user, 0)
-    both = lifts + others
-    return np.where(both > 0, lifts / np.where(both > 0, both, 1), 1.0)
+    if not len(by_words):
+        return by_words
+    words = np.maximum(by_words - by_words.mean(), 0)
+    both = words + np.maximum(by_user - by_user.mean(), 0)
+    return np.where(both > 0, words / np.where(both > 0, both, 1), 1.0)
 
 
 def _reason(share: float, engine: Reason | None, words: str) -> Reason:

@@ -34,7 +34,9 @@ class Buckets:
 HISTORY_LENGTH = Buckets(("0", "1", "2-4", "5-9", "10-49", "50+"), (0, 1, 2, 5, 10, 50))
 """Earlier events of the user."""
 
-ITEM_POPULARITY = Buckets(("1-3", "4-9", "10-49", "50-199", "200+"), (1, 4, 10, 50, 200))
+ITEM_POPULARITY = Buckets(
+    ("1", "2", "3", "4-5", "6-9", "10-49", "50-199", "200+"), (1, 2, 3, 4, 6, 10, 50, 200)
+)
 """Earlier events with the item."""
 
 ITEM_AGE = Buckets(

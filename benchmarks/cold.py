@@ -1,0 +1,167 @@
+"""How well are items found that hardly anybody has taken yet, and what does content give them?
+
+    python -m benchmarks.cold --streams DIR [NAME ...] [--at-most N] [--out FILE]
+
+DIR holds a folder for each stream with `events.csv.gz` and `items.csv.gz` in Freshet's columns.
+Each is evaluated twice by test-then-train (`docs/evaluation.md`): *without* anything known of
+items, and *with* content, which is their categories and what their texts are most like, told after
+the chunk of CHUNK events in which an item first occurs, and looked for among the items told before.
+The scored events are grouped by how often their item had been taken before. Recall@50 on items
+taken 1 to 3 times is what content should multiply.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.machine import machine
+from models.catalogue import ItemFacts
+from models.compiled import compile as compile_engine
+from models.compiled import use_cache
+from models.content.encoder import SentenceEncoder
+from models.content.likeness import Likeness
+from models.content.text import text_of
+from models.evaluation import FRESHET, POPULAR, RANDOM, EventLog, Prequential
+from models.evaluation.metrics import METRICS
+from models.evaluation.prequential import TOP
+from models.evaluation.report import Report
+from models.interactions import Interactions
+from models.recommender import PrequentialChunk, Recommender
+from models.sources.content import LINKED
+from streams.files import read_columns, read_facts
+from streams.settings import load
+
+CHUNK = 100
+UP_TO = {"1": ("1",), "1 to 3": ("1", "2", "3"), "1 to 5": ("1", "2", "3", "4-5")}
+"""How often an item had been taken, and the evaluation's buckets that hold these."""
+SHOWN = ("recall@10", "recall@50", "mrr")
+
+
+class _Reading:
+    """The engine, told of new items what their texts are most like, as a worker tells it."""
+
+    def __init__(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
+        self.engine, self._vectors = Recommender(), vectors
+        width = len(next(iter(vectors.values()))) if vectors else 1
+        self._likeness = Likeness(width, exact_up_to=10**9)
+
+    def rank_and_learn(self, chunk: Interactions, *, top: int = TOP) -> PrequentialChunk:
+        return self.engine.rank_and_learn(chunk, top=top)
+
+    def rank_and_remember(self, chunk: Interactions, *, top: int = TOP) -> PrequentialChunk:
+        return self.engine.rank_and_remember(chunk, top=top)
+
+    def item_ids(self, numbers: NDArray[np.int32]) -> list[str]:
+        return self.engine.item_ids(numbers)
+
+    def upsert_items(self, items: Sequence[ItemFacts]) -> None:
+        self.engine.upsert_items(items)
+        new = [facts.item_id for facts in items if facts.item_id in self._vectors]
+        if new:
+            self._likeness.upsert(new, np.array([self._vectors[item] for item in new]))
+            self.engine.link_items(new, self._likeness.of(new, LINKED))
+
+
+def main() -> int:
+    """Measure, and write the tables."""
+    options = _options()
+    use_cache(load().cache_dir / "engine")
+    compile_engine()
+    encoder = None
+    lines: list[str] = []
+    for folder in sorted(options.streams.iterdir()):
+        if not (folder / "items.csv.gz").exists() or (
+            options.names and folder.name not in options.names
+        ):
+            continue
+        log = EventLog.of(read_columns(folder / "events.csv.gz", at_most=options.at_most).rows)
+        known = read_facts(folder / "items.csv.gz").items
+        facts = {name: known[name] for name in log.item_names if name in known}
+        texts = {name: text for name, each in facts.items() if (text := text_of(each))}
+        encoder = encoder or SentenceEncoder(device="cpu", threads=1)
+        vectors = dict(zip(texts, encoder.encode([*texts.values()]), strict=True))
+        began = time.monotonic()
+        without = _evaluate(log, {}, {})
+        reports = {"without": without, "with content": _evaluate(log, facts, vectors)}
+        lines += _table(folder.name, reports)
+        print("\n".join(lines), f"\n({time.monotonic() - began:.0f} s)", flush=True)
+    page = "\n".join(lines + _foot()) + "\n"
+    if options.out:
+        options.out.write_text(page)
+    return 0
+
+
+def _evaluate(
+    log: EventLog, facts: Mapping[str, ItemFacts], vectors: Mapping[str, NDArray[np.float32]]
+) -> Report:
+    told = {name: _available(each) for name, each in facts.items()}
+    evaluation = Prequential(_Reading(vectors), log, facts=told, chunk=CHUNK)
+    for _ in evaluation:
+        pass
+    return evaluation.report()
+
+
+def _available(facts: ItemFacts) -> ItemFacts:
+    """What is not available today was when it was taken."""
+    return ItemFacts(facts.item_id, facts.title, facts.text, facts.categories, facts.attributes)
+
+
+def _table(stream: str, reports: Mapping[str, Report]) -> list[str]:
+    first = next(iter(reports.values()))
+    ways = [(way, report, FRESHET) for way, report in reports.items()]
+    last = [*reports.values()][-1]
+    ways += [(f"{source} alone", last, source) for source in ("content", "categories")]
+    ways += [(POPULAR, first, POPULAR), (RANDOM, first, RANDOM)]
+    lines = [
+        f"## {stream} ({first.events:,} events)",
+        "",
+        "| item taken before | scored | | Recall@10 | Recall@50 | MRR |",
+        "|---|---|---|---|---|---|",
+    ]
+    for label, buckets in UP_TO.items():
+        for way, report, name in ways:
+            scored, means = _over(report, buckets, name)
+            figures = " | ".join(f"{means[METRICS.index(metric)]:.4f}" for metric in SHOWN)
+            lines.append(f"| {label} | {scored:,} | {way} | {figures} |")
+    for way, report, name in ways:
+        metrics = report.scores[name].metrics
+        figures = " | ".join(f"{metrics[metric].value:.4f}" for metric in SHOWN)
+        lines.append(f"| any number | {report.scored:,} | {way} | {figures} |")
+    at = METRICS.index("recall@50")
+    before, after = (_over(r, UP_TO["1 to 3"], FRESHET)[1][at] for r in reports.values())
+    lines += ["", f"Recall@50 on items taken 1 to 3 times: {after / max(before, 1e-9):.2f} ×.", ""]
+    return lines
+
+
+def _over(report: Report, buckets: Sequence[str], name: str) -> tuple[int, NDArray[np.float64]]:
+    """Events of these buckets, and each metric's mean over them."""
+    part = report.breakdowns["item popularity"]
+    rows = [part.labels.index(label) for label in buckets]
+    scored = part.scored[rows]
+    values = np.nan_to_num(part.values[rows, report.names.index(name)])
+    return int(scored.sum()), (values * scored[:, None]).sum(axis=0) / max(1, scored.sum())
+
+
+def _foot() -> list[str]:
+    facts = machine()
+    return [f"{facts['cpu']}, Python {facts['python']}; {facts['date']}."]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cold", description=__doc__)
+    parser.add_argument("--streams", type=Path, required=True, help="a folder of folders")
+    parser.add_argument("names", nargs="*", help="only these folders")
+    parser.add_argument("--at-most", type=int, help="only the first so many events of each")
+    parser.add_argument("--out", type=Path, help="write the tables to this file too")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
