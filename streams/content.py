@@ -113,6 +113,8 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         self._known: dict[str, bytes] = {}
         #: By item, what its vector should be of, where that is not on `vectors` yet.
         self._wanted: dict[str, _Wanted] = {}
+        #: Items whose picture waits in `_wanted`, and some for which it no longer does.
+        self._pictured: set[str] = set()
         self._deleted: dict[str, int] = {}
         #: Items whose vectors are new, in the order they came.
         self._unlinked: dict[str, None] = {}
@@ -169,13 +171,15 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         self.encoder.rest()
 
     def _has_room_for_pictures(self) -> bool:
-        waiting = sum(bool(wanted.image) for wanted in self._wanted.values())
-        return self.follower.caught_up.is_set() and waiting < _PICTURES_WAITING
+        self._pictured = {i for i in self._pictured if (w := self._wanted.get(i)) and w.image}
+        return self.follower.caught_up.is_set() and len(self._pictured) < _PICTURES_WAITING
 
     def _seen(self, item: str, pictured: Pictured, image: bytes) -> None:
         if not pictured.text and not image:
             return
         self._wanted[item] = _Wanted(pictured.partition, pictured.content, pictured.text, image)
+        if image:
+            self._pictured.add(item)
         self._something_came.set()
 
     async def _on_assigned(self, _app: ChunkApp, assigned: object, **_: object) -> None:
@@ -209,10 +213,11 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             if encoder != self._name:
                 continue  # of another setting's time; what is wanted is encoded anew
             self._known[item] = content
-            if self._images is not None:
-                self._images.encoded(item, content)
+            # With its picture, it need not be encoded from its text first: of what both were once,
+            # the compacted topic keeps this.
+            whole = self._images is not None and self._images.encoded(item, content)
             wanted = self._wanted.get(item)
-            if wanted and wanted.content == content:
+            if wanted and (whole or wanted.content == content):
                 del self._wanted[item]
             vectors[item] = vector
         if self._likeness is None and vectors:

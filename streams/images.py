@@ -81,7 +81,7 @@ class Fetcher:
         try:
             path = Path(url2pathname(parts.path)).resolve()
             if not path.is_relative_to(folder.resolve()) or not path.is_file():
-                raise ImageRefused(f"there is no such file in {folder}")
+                raise OSError(f"there is no such file in {folder}")
             with path.open("rb") as file:
                 data = file.read(most + 1)
         except (OSError, ValueError) as fault:
@@ -212,11 +212,14 @@ class Images(Service):  # type: ignore[misc]  # mode is untyped
         """The item's picture is not wanted any more."""
         self._wanted.pop(item, None)
 
-    def encoded(self, item: str, content: bytes) -> None:
-        """There is a vector of this content: its picture need not be fetched."""
+    def encoded(self, item: str, content: bytes) -> bool:
+        """There is a vector of this content: whether that has the picture in it that was wanted,
+        which then need not be fetched."""
         wanted = self._wanted.get(item)
-        if wanted is not None and wanted.content == content:
-            del self._wanted[item]
+        if wanted is None or wanted.content != content:
+            return False
+        del self._wanted[item]
+        return True
 
     @Service.task
     async def _fetch_what_is_wanted(self) -> None:

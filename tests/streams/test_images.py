@@ -5,13 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from aiohttp import web
+from faust.types import TP
 
+from models.catalogue import ItemFacts
+from models.content.images import pictured_name
+from models.content.text import content_key, text_of
+from streams.content import Content
 from streams.images import Fetcher, ImageAway, ImageRefused, is_public
+from streams.metrics import Metrics
 from streams.settings import Settings, load
+from streams.transport import ChunkApp
+from streams.vectors import pack
 
 PNG = b"\x89PNG not looked into here"
 
@@ -164,3 +174,27 @@ def test_whatever_is_written_in_a_url_is_answered() -> None:
         return found
 
     assert asyncio.run(ask()) <= {ImageRefused, ImageAway}
+
+
+def test_a_vector_with_its_picture_stands_at_a_start_from_the_compacted_topic() -> None:
+    """Of the vector of the text and that with the picture, `vectors` keeps only the last."""
+    options = {"images": "on", "image_encoder": "clip"}
+    app: Any = ChunkApp("content", broker="kafka://nowhere")
+    unused: Any = None
+    content = Content(settings(**options), app, unused, unused, Metrics())
+    content.encoder = unused
+    cup = ItemFacts("cup", title="Cup", image_url="http://shop.example/cup.png")
+
+    def standing(name: str) -> Any:
+        key = content_key(text_of(cup), name, cup.image_url)
+        value = pack(name, key, np.ones(4, np.float32) / 2)
+        return SimpleNamespace(key=b"cup", value=value)
+
+    async def start() -> None:
+        await content._on_assigned(app, {TP("items", 0)})
+        content.told(0, [cup], [])
+        await content._apply(0, [standing(pictured_name("minilm", "clip"))])
+        content.follower.caught_up.set()
+        assert not await content._encode_some()
+
+    asyncio.run(start())
