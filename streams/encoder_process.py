@@ -62,6 +62,8 @@ class EncoderProcess:
                 1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
             )
         pool, settings = self._pool, self._settings
+        # Also while it starts: what is idle may be looked at meanwhile.
+        self._keep(keep_seconds)
         options = _Options(
             settings.encoder,
             settings.image_encoder if settings.images == "on" else "",
@@ -76,7 +78,10 @@ class EncoderProcess:
                 self.rest()
             raise
         finally:
-            self._kept_until = max(self._kept_until, time.monotonic() + keep_seconds)
+            self._keep(keep_seconds)
+
+    def _keep(self, seconds: float) -> None:
+        self._kept_until = max(self._kept_until, time.monotonic() + seconds)
 
     def rest_if_idle(self) -> None:
         """End the process if nothing more is to be expected."""
@@ -91,7 +96,7 @@ class EncoderProcess:
 
 
 def _begin() -> None:
-    """In the new process: Ctrl-C and niceness are as for a helper of the worker."""
+    """In the new process: the worker ends it, not Ctrl-C, and events go first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(_NICENESS)
