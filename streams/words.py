@@ -206,7 +206,9 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
     ) -> Outgoing:
         record, request = taken
         now = time.time()
-        conversation = self._conversations.of(request.user_id, request.session_id, time.monotonic())
+        # What somebody said who was erased since is not remembered again.
+        session = None if self._was_erased(taken) else request.session_id
+        conversation = self._conversations.of(request.user_id, session, time.monotonic())
         self._hear(conversation, said, vectors)
         left_out = {*request.exclude, *request.context_items, *conversation.left_out}
         ranking = await self._rank(request, conversation, left_out, now)

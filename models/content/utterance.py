@@ -20,6 +20,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from models.content.conversation import MOST_REFUSALS
 from models.content.text import plain
 from models.content.titles import Titles
 
@@ -122,7 +123,8 @@ def understood(query: str, titles: Titles | None = None) -> Utterance:
     wanted = [_tidy(_MORE_OF_THAT.sub(" ", piece)) for piece in wanted]
     return Utterance(
         _part(" ".join(filter(None, wanted)), named, that=more, is_wanted=True),
-        tuple(filter(None, unwanted)),
+        # No more than are remembered: each is a text to encode, while others wait.
+        tuple(filter(None, unwanted))[-MOST_REFUSALS:],
         examples,
     )
 

@@ -99,6 +99,11 @@ def test_items_are_named_by_their_titles(
     assert said.examples == examples
 
 
+def test_of_many_refusals_no_more_are_encoded_than_are_remembered() -> None:
+    said = understood(" ".join(f"no n{k}" for k in range(200)))
+    assert [part.text for part in said.unwanted] == [f"n{k}" for k in range(200)][-MOST_REFUSALS:]
+
+
 def test_a_title_that_changed_or_went_is_not_found() -> None:
     titles = Titles()
     titles.upsert([ItemFacts("a", title="Moon"), ItemFacts("b", title="Moon (2009)")])
