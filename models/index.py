@@ -121,10 +121,12 @@ class ItemIndex:
 
     def delete(self, items: Collection[str]) -> None:
         """These are not found any more; one that is not here is no fault."""
-        names = [item for item in dict.fromkeys(items) if item in self._book]
+        names = [item for item in dict.fromkeys(items) if item in self]
         for at in range(0, len(names), _CHANGED_AT_ONCE):
             with self._gate.writing():
-                numbers = self._numbers(names[at : at + _CHANGED_AT_ONCE])
+                # Others may have deleted some since.
+                some = [item for item in names[at : at + _CHANGED_AT_ONCE] if item in self]
+                numbers = self._numbers(some)
                 self._store.remove(numbers)
                 self._held[numbers] = False
                 self._book.free(numbers.tolist())
@@ -159,9 +161,10 @@ class ItemIndex:
         return found
 
     def rebuild(self) -> None:
-        """Begin to build anew of what there is now, if no build is in progress."""
+        """Begin to build anew of what there is now, if no build is in progress; on a GPU, there is
+        nothing to build."""
         with self._gate.writing():
-            if self._changed is None:
+            if self._changed is None and not isinstance(self._store, _OnGpu):
                 self._begin_to_build()
 
     def settle(self) -> None:
