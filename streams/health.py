@@ -71,7 +71,7 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
 
     async def _serve_similar(self, request: web.Request) -> web.Response:
         item, n = request.query.get("item", ""), request.query.get("n", "10")
-        if not item or not n.isdecimal() or not 1 <= int(n) <= MOST:
+        if not item or not n.isdecimal() or len(n) > len(str(MOST)) or not 1 <= int(n) <= MOST:
             return web.Response(text=f"ask /similar?item=ITEM&n=1..{MOST}\n", status=400)
         found = await self._similar(item, int(n))
         if found is None:
