@@ -119,6 +119,8 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         #: Items whose vectors are new, in the order they came.
         self._unlinked: dict[str, None] = {}
         self._likeness: Likeness | None = None
+        #: Of all vectors, as of the first; 0 before it.
+        self._dimensions = 0
         self._something_came = asyncio.Event()
         app.on_partitions_assigned.connect(self._on_assigned)
         app.on_partitions_revoked.connect(self._on_revoked)
@@ -212,6 +214,16 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
                 continue
             if encoder != self._name:
                 continue  # of another setting's time; what is wanted is encoded anew
+            self._dimensions = self._dimensions or len(vector)
+            if len(vector) != self._dimensions:
+                log.warning(
+                    "a vector is passed over, of another model of this name; name each by its own",
+                    item=item,
+                    encoder=encoder,
+                    dimensions=len(vector),
+                    expected=self._dimensions,
+                )
+                continue
             self._known[item] = content
             # With its picture, it need not be encoded from its text first: of what both were once,
             # the compacted topic keeps this.
@@ -222,7 +234,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             vectors[item] = vector
         if self._likeness is None and vectors:
             self._likeness = Likeness(
-                len(next(iter(vectors.values()))),
+                self._dimensions,
                 exact_up_to=self._settings.index_exact_items,
                 precision=self._settings.index_precision,
                 device=self._settings.index_device,

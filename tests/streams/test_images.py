@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -176,25 +177,47 @@ def test_whatever_is_written_in_a_url_is_answered() -> None:
     assert asyncio.run(ask()) <= {ImageRefused, ImageAway}
 
 
-def test_a_vector_with_its_picture_stands_at_a_start_from_the_compacted_topic() -> None:
-    """Of the vector of the text and that with the picture, `vectors` keeps only the last."""
-    options = {"images": "on", "image_encoder": "clip"}
+def following() -> Content:
+    """One that wants pictures, without a broker and an encoder."""
     app: Any = ChunkApp("content", broker="kafka://nowhere")
     unused: Any = None
+    options = {"images": "on", "image_encoder": "clip"}
     content = Content(settings(**options), app, unused, unused, Metrics())
     content.encoder = unused
-    cup = ItemFacts("cup", title="Cup", image_url="http://shop.example/cup.png")
+    return content
 
-    def standing(name: str) -> Any:
-        key = content_key(text_of(cup), name, cup.image_url)
-        value = pack(name, key, np.ones(4, np.float32) / 2)
-        return SimpleNamespace(key=b"cup", value=value)
+
+def standing(facts: ItemFacts, dimensions: int = 4) -> Any:
+    """The record on `vectors` of an item with its picture."""
+    name = pictured_name("minilm", "clip")
+    key = content_key(text_of(facts), name, facts.image_url)
+    value = pack(name, key, np.full(dimensions, dimensions**-0.5, np.float32))
+    return SimpleNamespace(key=facts.item_id.encode(), value=value)
+
+
+CUP = ItemFacts("cup", title="Cup", image_url="http://shop.example/cup.png")
+
+
+def test_a_vector_with_its_picture_stands_at_a_start_from_the_compacted_topic() -> None:
+    """Of the vector of the text and that with the picture, `vectors` keeps only the last."""
 
     async def start() -> None:
-        await content._on_assigned(app, {TP("items", 0)})
-        content.told(0, [cup], [])
-        await content._apply(0, [standing(pictured_name("minilm", "clip"))])
+        content = following()
+        await content._on_assigned(ChunkApp("any"), {TP("items", 0)})
+        content.told(0, [CUP], [])
+        await content._apply(0, [standing(CUP)])
         content.follower.caught_up.set()
         assert not await content._encode_some()
 
     asyncio.run(start())
+
+
+def test_a_vector_of_another_length_is_passed_over() -> None:
+    async def follow() -> None:
+        content = following()
+        await content._apply(0, [standing(CUP), standing(replace(CUP, item_id="pot"), 5)])
+        await content._apply(0, [standing(replace(CUP, item_id="pan"), 5)])
+        assert content.likeness is not None
+        assert [name in content.likeness for name in ("cup", "pot", "pan")] == [True, False, False]
+
+    asyncio.run(follow())
