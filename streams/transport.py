@@ -47,11 +47,6 @@ _FETCH_MAX_WAIT_MS: Final = 100
 # it brings: without this, under medium load each brings one record, and fetching takes all there
 # is. A record that comes alone is fetched at once, as the fetch waits at the broker.
 _FETCH_EVERY_S: Final = 0.005
-# So much longer for each chunk that is not acknowledged yet, up to the most: while others wait to
-# be answered, a record is no later for being fetched with more. At half of what the worker can do,
-# a rest of 5 ms could not keep up (p50 1 s and growing); resting longer, it takes 23 ms.
-_FETCH_LATER_S: Final = 0.001
-_FETCH_AT_LEAST_EVERY_S: Final = 0.025
 
 
 @dataclass(slots=True, eq=False)
@@ -96,8 +91,6 @@ class Chunk:
         May be called later than the next chunk is taken, in any order, more than once, and after
         the partition has moved elsewhere (it then does nothing). To be called on the event loop.
         """
-        if self.acked:
-            return
         self.acked = True
         if self.on_ack is not None:
             self.on_ack()
@@ -185,8 +178,6 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         self._in_flight: defaultdict[TP, deque[_ChunkMessage]] = defaultdict(deque)
         self._some_acked = asyncio.Event()
         self._may_fetch = asyncio.Event()
-        #: Chunks delivered and not acknowledged; the consumer's thread reads it.
-        self.unanswered = 0
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         ordinary = sorted(set(topics) - self.app.chunk_topics)
@@ -251,9 +242,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             partition=tp.partition,
             high_watermark=high_watermark,
             received_at=received_at,
-            on_ack=self._on_ack,
+            on_ack=self._some_acked.set,
         )
-        self.unanswered += 1
         message = _ChunkMessage(
             tp.topic,
             tp.partition,
@@ -277,10 +267,6 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """Nothing to note: a chunk is followed by its last offset + 1, whatever lies between."""
 
     # --- committing
-
-    def _on_ack(self) -> None:
-        self.unanswered = max(0, self.unanswered - 1)
-        self._some_acked.set()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
         return [
@@ -328,16 +314,12 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def perform_seek(self) -> None:
         self._in_flight.clear()
-        self.unanswered = 0
         await super().perform_seek()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._in_flight.pop(TP(*tp), None)
-        self.unanswered = sum(
-            not message.value.acked for left in self._in_flight.values() for message in left
-        )
 
     def _new_consumer_thread(self) -> "_ConsumerThread":
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -368,24 +350,17 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         # Faust has no setting for it; aiokafka reads it when the consumer starts.
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
-        consumer._client.send = _at_intervals(consumer._client.send, self._rest_s)
+        consumer._client.send = _at_intervals(consumer._client.send)
         return consumer
 
-    def _rest_s(self) -> float:
-        """From one fetch to the next."""
-        rest = _FETCH_EVERY_S + _FETCH_LATER_S * self.consumer.unanswered
-        return float(min(rest, _FETCH_AT_LEAST_EVERY_S))
 
-
-def _at_intervals(
-    send: Callable[..., Awaitable[Any]], rest_s: Callable[[], float]
-) -> Callable[..., Awaitable[Any]]:
+def _at_intervals(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     """An aiokafka client's `send` that lets each broker rest between two fetches."""
     sent_at: defaultdict[int, float] = defaultdict(float)
 
     async def send_later(node_id: int, request: Any, **options: Any) -> Any:
         if isinstance(request, FetchRequest):
-            await asyncio.sleep(sent_at[node_id] + rest_s() - time.monotonic())
+            await asyncio.sleep(sent_at[node_id] + _FETCH_EVERY_S - time.monotonic())
             sent_at[node_id] = time.monotonic()
         return await send(node_id, request, **options)
 
