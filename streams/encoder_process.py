@@ -36,12 +36,15 @@ class _Options(NamedTuple):
 
 
 class EncoderProcess:
-    """Starts with the first text, ends when it has had nothing to do for a while (`rest`)."""
+    """Starts with the first text, ends when it has had nothing to do for a while (`rest`), and is
+    ended when a batch takes longer than `encoder_seconds`."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._pool: ProcessPoolExecutor | None = None
         self._kept_until = 0.0
+        #: One batch at a time, so that none is blamed for the seconds of the one before.
+        self._turn = asyncio.Lock()
 
     async def encode(
         self, texts: Sequence[str], images: Sequence[bytes], *, keep_seconds: float = 120.0
@@ -54,16 +57,25 @@ class EncoderProcess:
 
         Raises:
             EncoderUnavailable: the model cannot be loaded; says what to do.
-            BrokenProcessPool: the process was killed, perhaps for its memory; the next call starts
-                another.
+            BrokenProcessPool: the process was killed, perhaps for its memory, or took too long and
+                was ended; the next call starts another.
         """
+        # Also while it starts: what is idle may be looked at meanwhile.
+        self._keep(keep_seconds)
+        try:
+            async with self._turn:
+                return await self._encode(texts, images)
+        finally:
+            self._keep(keep_seconds)
+
+    async def _encode(
+        self, texts: Sequence[str], images: Sequence[bytes]
+    ) -> tuple[NDArray[np.float32], list[int]]:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 1, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
             )
         pool, settings = self._pool, self._settings
-        # Also while it starts: what is idle may be looked at meanwhile.
-        self._keep(keep_seconds)
         options = _Options(
             settings.encoder,
             settings.image_encoder if settings.images == "on" else "",
@@ -71,6 +83,7 @@ class EncoderProcess:
             settings.encoder_threads,
         )
         loop = asyncio.get_running_loop()
+        deadline = loop.call_later(settings.encoder_seconds, self._end_hung, pool, len(texts))
         try:
             return await loop.run_in_executor(pool, _encode, options, list(texts), list(images))
         except BrokenProcessPool:
@@ -78,7 +91,16 @@ class EncoderProcess:
                 self.rest()
             raise
         finally:
-            self._keep(keep_seconds)
+            deadline.cancel()
+
+    def _end_hung(self, pool: ProcessPoolExecutor, texts: int) -> None:
+        log.error(
+            "the encoder took too long and is ended; where it needs the time, allow it more with "
+            "FRESHET_ENCODER_SECONDS",
+            seconds=self._settings.encoder_seconds,
+            texts=texts,
+        )
+        _kill(pool)
 
     def _keep(self, seconds: float) -> None:
         self._kept_until = max(self._kept_until, time.monotonic() + seconds)
@@ -90,9 +112,17 @@ class EncoderProcess:
 
     def rest(self) -> None:
         """End the process, if there is one."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            # It has nothing to save, and if it hangs it would not hear that it should end.
+            _kill(pool)
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """What Python 3.14 has as `kill_workers`; who waits gets a BrokenProcessPool."""
+    for process in [*(pool._processes or {}).values()]:
+        process.kill()
 
 
 def _begin() -> None:

@@ -143,6 +143,13 @@ class Settings(BaseSettings):
     encoder_threads: int = Field(
         1, ge=0, le=256, description="Processor cores that encoding may use; 0 for all."
     )
+    encoder_seconds: float = Field(
+        60,
+        gt=0,
+        le=3600,
+        description="How long a batch may take in the encoder, its start included. One that takes "
+        "longer hangs: its process is ended, and the batch goes to another.",
+    )
     images: Literal["on", "off"] = Field(
         "off",
         description="Whether items are also known by their pictures (`image_url`), which a worker "

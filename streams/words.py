@@ -54,9 +54,6 @@ _AT_ONCE = 16
 _MOST_WAITING = 1_000
 """More who ask in words would wait for minutes, and be gone."""
 
-_ENCODER_SECONDS = 60.0
-"""For encoding, the start of the process included."""
-
 _KEEP_ENCODER_SECONDS = 3600.0
 """Who asks in words asks again, and should not wait for the encoder to start."""
 
@@ -176,7 +173,7 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
         return self._intake.reject(taken.record, fault, int(time.time() * 1000))
 
     async def _encode(self, texts: Sequence[str]) -> Sequence[Vector]:
-        """A vector for each text; a process that died is started once more.
+        """A vector for each text; a process that died, or hung and was ended, is started once more.
 
         Raises:
             Rejected: there is no encoding now.
@@ -186,20 +183,18 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
         fault: Exception | None = None
         for _ in range(2):
             try:
-                async with asyncio.timeout(_ENCODER_SECONDS):
-                    vectors, _ = await self._content.encoder.encode(
-                        texts, [b""] * len(texts), keep_seconds=_KEEP_ENCODER_SECONDS
-                    )
+                vectors, _ = await self._content.encoder.encode(
+                    texts, [b""] * len(texts), keep_seconds=_KEEP_ENCODER_SECONDS
+                )
                 return list(vectors)
             except BrokenProcessPool as error:
                 fault = error
-            except (EncoderUnavailable, OSError, TimeoutError) as error:
+            except (EncoderUnavailable, OSError) as error:
                 fault = error
                 break
         self._metrics.failures.labels("encode").inc()
         log.error("words cannot be encoded", error=repr(fault), texts=len(texts))
-        why = str(fault) or f"the encoder took more than {_ENCODER_SECONDS:g} s"
-        raise Rejected(RejectReason.LEARNER_FAILED, f"query: cannot be encoded now: {why}")
+        raise Rejected(RejectReason.LEARNER_FAILED, f"query: cannot be encoded now: {fault}")
 
     async def _answer(
         self, taken: Taken[Request], said: Utterance, vectors: dict[str, Vector]

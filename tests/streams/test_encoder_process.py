@@ -1,24 +1,34 @@
-"""The encoder's process is there while it is needed."""
+"""The encoder's process is there while it is needed, and ended when it hangs."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
+import numpy as np
+import psutil
 import pytest
 
+from models.content.encoder import why_unavailable
 from streams import encoder_process
 from streams.encoder_process import EncoderProcess
 from streams.settings import load
 
 
+class InThread(ThreadPoolExecutor):
+    """What the encoder sees of a pool of processes."""
+
+    _processes = None
+
+
 def test_an_encoder_at_its_first_texts_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = threading.Event()
-    pools: list[ThreadPoolExecutor] = []
+    pools: list[InThread] = []
 
-    def begun(*_: object, **__: object) -> ThreadPoolExecutor:
-        pools.append(ThreadPoolExecutor(1))
+    def begun(*_: object, **__: object) -> InThread:
+        pools.append(InThread(1))
         return pools[-1]
 
     monkeypatch.setattr(encoder_process, "ProcessPoolExecutor", begun)
@@ -37,3 +47,34 @@ def test_an_encoder_at_its_first_texts_is_not_idle(monkeypatch: pytest.MonkeyPat
 
     asyncio.run(work())
     assert len(pools) == 1
+
+
+def encoders() -> list[psutil.Process]:
+    children = psutil.Process().children()
+    return [each for each in children if "spawn_main" in " ".join(each.cmdline())]
+
+
+@pytest.mark.skipif(why_unavailable() is not None, reason=str(why_unavailable()))
+def test_an_encoder_that_hangs_is_ended_and_the_next_batch_gets_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def work() -> None:
+        encoder = EncoderProcess(load())
+        before, _ = await encoder.encode(["tea"], [b""])
+        (hung,) = encoders()
+        hung.suspend()
+        with monkeypatch.context() as impatient:
+            impatient.setattr(encoder, "_settings", load(options={"encoder_seconds": 0.5}))
+            with pytest.raises(BrokenProcessPool):
+                await encoder.encode(["tea"], [b""])
+        assert not psutil.wait_procs([hung], 30)[1]
+        again, _ = await encoder.encode(["tea"], [b""])
+        assert np.array_equal(before, again)
+
+        # One that hangs without anything to do goes with the worker all the same.
+        (hung,) = encoders()
+        hung.suspend()
+        encoder.rest()
+        assert not psutil.wait_procs([hung], 30)[1]
+
+    asyncio.run(work())
