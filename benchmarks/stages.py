@@ -26,9 +26,9 @@ from models.interactions import Interactions, Kind
 from models.ranking import Ranking
 from models.recommender import Recommender
 from schemas import Cause, Event, decode_event, encode
-from streams.answers import recommendation
 from streams.broker import EmbeddedBroker
 from streams.publisher import Outgoing, Publisher
+from streams.recommendations import recommendation
 from streams.settings import load as settings_of
 from streams.topics import ensure_topics
 

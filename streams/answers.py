@@ -1,35 +1,79 @@
-"""From the engine's ranking to the message that is published."""
+"""Answers to requests: how each is made of the engine's ranking, and how they are published."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import structlog
 
 from models.ranking import Ranking
-from models.ranking import Reason as EngineReason
-from schemas import Because, Cause, Reason, Recommendation, RecommendedItem
+from schemas import Cause, Rejected, RejectReason, Request, encode
+from streams.erased import Erased
+from streams.intake import Intake, Taken
+from streams.metrics import Metrics
+from streams.publisher import Outgoing, Publisher
+from streams.recommendations import recommendation
+from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
-def recommendation(ranking: Ranking, *, cause: Cause, model_version: str) -> Recommendation:
-    """The published form; its id follows from its cause, so a consumer can drop a repeat."""
-    return Recommendation(
-        recommendation_id=f"{cause.topic}-{cause.partition}-{cause.offset}",
-        user_id=ranking.user_id,
-        ts=int(time.time() * 1000),
-        items=[
-            RecommendedItem(item_id=item.item_id, score=item.score, reason=_reason(item.reason))
-            for item in ranking.items
-        ],
-        cause=cause,
-        model_version=model_version,
-    )
+class Answer(NamedTuple):
+    """What is to be published for a request."""
+
+    asked: Taken[Request]
+    outgoing: Outgoing
 
 
-def _reason(reason: EngineReason | None) -> Reason | None:
-    if reason is None:
-        return None
-    return Reason(
-        source=reason.source,
-        share=reason.share,
-        because_of=[Because(item_id=item, share=share) for item, share in reason.because_of],
-        text=reason.text,
-    )
+class Answers:
+    """Makes answers, and dead letters where there is none, and publishes both."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        intake: Intake,
+        erased: Erased,
+        publisher: Publisher,
+        metrics: Metrics,
+    ) -> None:
+        self._settings, self._intake, self._erased = settings, intake, erased
+        self._publisher, self._metrics = publisher, metrics
+
+    def answer(self, asked: Taken[Request], ranking: Ranking, model_version: str) -> Answer:
+        """The ranking as it is published."""
+        record, request = asked
+        message = recommendation(
+            ranking,
+            cause=Cause(
+                topic=record.topic,
+                partition=record.partition,
+                offset=record.offset,
+                request_id=request.request_id,
+            ),
+            model_version=model_version,
+        )
+        return Answer(asked, Outgoing(request.user_id.encode(), encode(message)))
+
+    def refused(self, asked: Taken[Request], why: Exception) -> Outgoing:
+        """The dead letter of a request that is not answered; what nobody foresaw is logged."""
+        if not isinstance(why, Rejected):
+            log.error("answering failed", request=asked.message.request_id, exc_info=why)
+            self._metrics.failures.labels("answer").inc()
+            why = Rejected(RejectReason.LEARNER_FAILED, repr(why))
+        return self._intake.reject(asked.record, why, int(time.time() * 1000))
+
+    def was_erased(self, asked: Taken[Request]) -> bool:
+        """Whether the user was erased since they asked."""
+        return self._erased.covers(asked.message.user_id, asked.record.timestamp)
+
+    async def publish(self, answers: Sequence[Answer], dead: Sequence[Outgoing]) -> None:
+        """On return all of them are on the brokers, but what was for those erased since."""
+        async with self._publisher.one_at_a_time:
+            outgoing = [answer for asked, answer in answers if not self.was_erased(asked)]
+            if outgoing:
+                await self._publisher.publish(self._settings.topic("recommendations"), outgoing)
+            if dead:
+                await self._publisher.publish(self._settings.topic("dead-letters"), dead)
+        self._metrics.recommendations.labels("request").inc(len(outgoing))

@@ -14,6 +14,7 @@ from streams.agents.erasures import ErasurePath
 from streams.agents.events import EventPath
 from streams.agents.keyed import KeyedPath
 from streams.agents.requests import RequestPath
+from streams.answers import Answers
 from streams.catalogue import Catalogue
 from streams.content import Content, is_wanted
 from streams.engine import Engine
@@ -63,9 +64,8 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     content = Content(settings, app, engine, publisher, metrics) if is_wanted(settings) else None
     profiles = Profiles(settings, engine, metrics)
     reranking = Reranking(settings, engine, replica.segments, metrics)
-    words = content and Words(
-        settings, content, intake, engine, reranking, replica.erased, publisher, metrics
-    )
+    answers = Answers(settings, intake, replica.erased, publisher, metrics)
+    words = content and Words(settings, content, engine, reranking, answers, metrics)
     catalogue = Catalogue(
         settings, engine, metrics, told=[content.told, words.told] if content and words else []
     )
@@ -106,9 +106,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     profile_path = KeyedPath(
         settings, intake, publisher, decode_profile, what="profile", key="user_id", strict=True
     )
-    request_path = RequestPath(
-        settings, intake, engine, reranking, replica.erased, publisher, metrics, words
-    )
+    request_path = RequestPath(intake, engine, reranking, answers, metrics, words)
     erasure_path = ErasurePath(settings, intake, engine, publisher)
     _attach(app, settings.topic("events"), event_path.process, watch)
     _attach(app, settings.topic("items"), item_path.process, watch)

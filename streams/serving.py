@@ -13,13 +13,13 @@ from mode import Service
 
 from models.ranking import Ranking
 from schemas import Cause, Event, encode
-from streams.answers import recommendation
 from streams.engine import Engine
 from streams.erased import Erased
 from streams.intake import Taken
 from streams.metrics import Metrics
 from streams.publisher import Outgoing, Publisher
 from streams.quality import Quality
+from streams.recommendations import recommendation
 from streams.replica import Replica
 from streams.reranking import Reranking
 from streams.settings import Settings

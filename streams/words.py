@@ -36,14 +36,13 @@ from models.content.utterance import Part, Utterance, understood
 from models.content.words import CONSIDERED
 from models.index import Nearest
 from models.ranking import Ranking
-from schemas import Cause, Rejected, RejectReason, Request, encode
-from streams.answers import recommendation
+from schemas import Rejected, RejectReason, Request
+from streams.answers import Answer, Answers
 from streams.content import Content
 from streams.engine import Engine
-from streams.erased import Erased
-from streams.intake import Intake, Taken
+from streams.intake import Taken
 from streams.metrics import Metrics
-from streams.publisher import Outgoing, Publisher
+from streams.publisher import Outgoing
 from streams.replica import Replica
 from streams.reranking import Reranking, choice_of_request
 from streams.settings import Settings
@@ -74,17 +73,14 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
         self,
         settings: Settings,
         content: Content,
-        intake: Intake,
         engine: Engine,
         reranking: Reranking,
-        erased: Erased,
-        publisher: Publisher,
+        answers: Answers,
         metrics: Metrics,
     ) -> None:
         super().__init__()
-        self._settings, self._content, self._intake = settings, content, intake
-        self._engine, self._reranking, self._erased = engine, reranking, erased
-        self._publisher, self._metrics = publisher, metrics
+        self._content, self._engine, self._reranking = content, engine, reranking
+        self._answers, self._metrics = answers, metrics
         self._titles = Titles()
         self._conversations = Conversations(60 * settings.conversation_minutes)
         self._waiting: deque[_Asked] = deque()
@@ -137,40 +133,24 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
     async def _answer_some(self, asked: Sequence[_Asked]) -> None:
         said = [understood(each.taken.message.query or "", self._titles) for each in asked]
         texts = list(dict.fromkeys(part.text for each in said for part in _parts(each)))
+        answers: list[Answer] = []
         dead: list[Outgoing] = []
-        answers: list[tuple[Taken[Request], Outgoing]] = []
         try:
             vectors = dict(zip(texts, await self._encode(texts), strict=True))
         except Rejected as fault:
-            dead = [self._reject(each.taken, fault) for each in asked]
+            dead = [self._answers.refused(each.taken, fault) for each in asked]
         else:
             for each, utterance in zip(asked, said, strict=True):
                 try:
-                    answer = await self._answer(each.taken, utterance, vectors)
-                    answers.append((each.taken, answer))
+                    answers.append(await self._answer(each.taken, utterance, vectors))
                 except Exception as error:
-                    log.exception("answering failed", request=each.taken.message.request_id)
-                    self._metrics.failures.labels("answer").inc()
-                    failed = Rejected(RejectReason.LEARNER_FAILED, repr(error))
-                    dead.append(self._reject(each.taken, failed))
-        async with self._publisher.one_at_a_time:
-            outgoing = [answer for taken, answer in answers if not self._was_erased(taken)]
-            if outgoing:
-                await self._publisher.publish(self._settings.topic("recommendations"), outgoing)
-            if dead:
-                await self._publisher.publish(self._settings.topic("dead-letters"), dead)
+                    dead.append(self._answers.refused(each.taken, error))
+        await self._answers.publish(answers, dead)
         now_ms = time.time() * 1000
         for each in asked:
             waited = max(0.0, (now_ms - each.taken.record.timestamp) / 1000)
             self._metrics.words_answer.observe(waited)
         self._metrics.requests.inc(len(asked))
-        self._metrics.recommendations.labels("request").inc(len(outgoing))
-
-    def _was_erased(self, taken: Taken[Request]) -> bool:
-        return self._erased.covers(taken.message.user_id, taken.record.timestamp)
-
-    def _reject(self, taken: Taken[Request], fault: Rejected) -> Outgoing:
-        return self._intake.reject(taken.record, fault, int(time.time() * 1000))
 
     async def _encode(self, texts: Sequence[str]) -> Sequence[Vector]:
         """A vector for each text; a process that died, or hung and was ended, is started once more.
@@ -198,27 +178,18 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
 
     async def _answer(
         self, taken: Taken[Request], said: Utterance, vectors: dict[str, Vector]
-    ) -> Outgoing:
-        record, request = taken
+    ) -> Answer:
+        request = taken.message
         now = time.time()
         # What somebody said who was erased since is not remembered again.
-        session = None if self._was_erased(taken) else request.session_id
+        session = None if self._answers.was_erased(taken) else request.session_id
         conversation = self._conversations.of(request.user_id, session, time.monotonic())
         self._hear(conversation, said, vectors)
         left_out = {*request.exclude, *request.context_items, *conversation.left_out}
         ranking = await self._rank(request, conversation, left_out, now)
         conversation.listed = tuple(item.item_id for item in ranking.items)
-        message = recommendation(
-            ranking,
-            cause=Cause(
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                request_id=request.request_id,
-            ),
-            model_version=await self._engine.run(lambda replica: replica.recommender.version),
-        )
-        return Outgoing(request.user_id.encode(), encode(message))
+        version = await self._engine.run(lambda replica: replica.recommender.version)
+        return self._answers.answer(taken, ranking, version)
 
     def _hear(
         self, conversation: Conversation, said: Utterance, vectors: dict[str, Vector]

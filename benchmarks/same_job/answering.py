@@ -17,7 +17,7 @@ from models import compiled
 from models.interactions import Interactions, Kind
 from models.recommender import Recommender
 from schemas import Cause, Event, decode_event, encode
-from streams.answers import recommendation
+from streams.recommendations import recommendation
 
 #: The newest items of each user that the framework keeps.
 KEPT = 20
