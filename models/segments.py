@@ -29,6 +29,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -148,7 +149,8 @@ class Segments:
         #: By the segments they share.
         self._alike: dict[tuple[_Segment, ...], _Group] = {}
         self._segments: dict[Fact, _Segment] = {}
-        self._values: dict[str, int] = {}
+        #: By name, how many values of it are in use; names not in use are not among them.
+        self._values: Counter[str] = Counter()
         #: By person, events of theirs that are counted, forgotten ones included.
         self._counted: dict[str, int] = {}
         self._everybody = _Segment(Fact("", ""), KEPT_OF_EVERYBODY)
@@ -197,6 +199,8 @@ class Segments:
             if not segment.described:
                 del self._segments[segment.fact]
                 self._values[segment.fact.name] -= 1
+                if not self._values[segment.fact.name]:
+                    del self._values[segment.fact.name]
 
     def learn(self, users: Iterable[str], memory: Memory) -> None:
         """Count what these did since they were last counted; who is not described is left out."""
@@ -256,11 +260,10 @@ class Segments:
         """The segment of a fact; none where there are too many."""
         segment = self._segments.get(fact)
         if segment is None:
-            values = self._values.get(fact.name, 0)
-            if len(self._segments) >= MOST_FACTS or values >= MOST_VALUES:
+            if len(self._segments) >= MOST_FACTS or self._values[fact.name] >= MOST_VALUES:
                 return None
             segment = self._segments[fact] = _Segment(fact)
-            self._values[fact.name] = values + 1
+            self._values[fact.name] += 1
         return segment
 
     def _count(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Iterable
 
 import pytest
@@ -145,6 +146,23 @@ def test_facts_are_bounded_and_so_are_people(monkeypatch: pytest.MonkeyPatch) ->
     assert len(segments) == 40
     assert "u0" not in segments
     assert segments.facts <= 30
+
+
+def test_an_endless_stream_of_names_leaves_memory_as_it_was() -> None:
+    recommender, segments = Recommender(), Segments(most_people=10)
+
+    def held_after(first: int, last: int) -> int:
+        """Bytes held once each of these people was described by a name of their own."""
+        for n in range(first, last):
+            segments.describe(f"u{n}", [Fact(f"name{n}", "x")], recommender)
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = held_after(0, 3_000)
+        assert held_after(3_000, 9_000) < before + 50_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_segments_part_falls_with_every_event() -> None:
