@@ -12,7 +12,7 @@ from models import jit
 
 def use_cache(path: Path) -> None:
     """Keep machine code in `path` (default: beside this package). Best called before the engine
-    is imported. A changed source file, numba or processor gets a new folder within."""
+    is imported. A changed source of kernels, numba or processor gets a new folder within."""
     jit.use_folder(Path(path))
 
 

@@ -2,14 +2,16 @@
 
 numba reloads a cached function when its own file is unchanged, even if a function it calls in
 another file has changed since. So the cache lies in a folder named after a digest of everything
-that shapes the machine code: `models`, numba, llvmlite, Python and the processor.
+that shapes the machine code: the files it comes from, numba, llvmlite, Python and the processor.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import platform
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,6 @@ import llvmlite.binding
 import numba
 
 PACKAGE = Path(__file__).parent
-
-#: Folders and files that no kernel comes from: a change there builds nothing anew.
-_WITHOUT_KERNELS = {"content", "evaluation", "index.py"}
 
 #: Every kernel, so that a test can see whether one was compiled anew while events were processed.
 kernels: list[Any] = []
@@ -57,12 +56,46 @@ def inlined(function: Callable[..., Any]) -> Any:
     return numba.njit(inline="always", **_OPTIONS)(function)
 
 
+@cache
+def sources() -> tuple[Path, ...]:
+    """The files of `models` that machine code comes from: those that import this one or numba, and
+    whatever these import, as a kernel is compiled with the values that its globals have.
+
+    What is imported within a function is no global of a kernel's.
+    """
+    imported = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): _imported_by(path)
+        for path in PACKAGE.rglob("*.py")
+    }
+    found: set[str] = set()
+    further = {name for name, others in imported.items() if others & {__name__, "numba"}}
+    while further:
+        found |= further
+        further = {n for name in further for n in imported[name] & imported.keys()} - found
+    return tuple(PACKAGE.parent.joinpath(*n.split(".")).with_suffix(".py") for n in sorted(found))
+
+
+def _imported_by(path: Path) -> set[str]:
+    """Names of modules that a file imports at its top, and of what is above them or taken from
+    them."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_bytes()).body:
+        if isinstance(node, ast.Import):
+            named = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            named = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in named:
+            parts = name.split(".")
+            names.update(".".join(parts[:n]) for n in range(1, len(parts) + 1))
+    return names
+
+
 def digest() -> str:
     """A name for the machine code that these sources give on this machine."""
     found = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if _WITHOUT_KERNELS & {path.parent.name, path.name}:
-            continue
+    for path in sources():
         found.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     cpu = llvmlite.binding.get_host_cpu_name()
     for part in (numba.__version__, llvmlite.__version__, platform.python_version(), cpu):
