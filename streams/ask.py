@@ -6,15 +6,14 @@ import asyncio
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
 from schemas import Recommendation, Request, decode_recommendation, encode
-from streams.kafka import client_options
-from streams.publisher import partition_of
+from streams.listening import listening
 from streams.settings import Settings
 
 
@@ -57,40 +56,24 @@ async def ask(
         session_id=session_id,
     )
     key = user_id.encode()
-    requests, answers = settings.topic("requests"), settings.topic("recommendations")
-    producer = AIOKafkaProducer(**client_options(settings), linger_ms=0)
-    consumer = AIOKafkaConsumer(
-        **client_options(settings), enable_auto_commit=False, fetch_max_wait_ms=50
-    )
-    await asyncio.gather(producer.start(), consumer.start())
-    try:
-        mine = TopicPartition(answers, partition_of(key, await _partitions(producer, answers)))
-        consumer.assign([mine])
-        await consumer.seek_to_end(mine)
-        await consumer.position(mine)
+    requests = settings.topic("requests")
+    async with listening(settings, key) as (producer, consumer):
         await producer.partitions_for(requests)
         sent = time.perf_counter()
         await producer.send(requests, value=encode(request), key=key)
-        async with asyncio.timeout(timeout_seconds):
-            async for record in consumer:
-                if record.key != key or record.value is None:
-                    continue
-                answer = decode_recommendation(record.value)
-                if answer.cause is not None and answer.cause.request_id == request.request_id:
-                    return Answer(answer, time.perf_counter() - sent)
-    except TimeoutError:
-        pass
-    finally:
-        await asyncio.gather(producer.stop(), consumer.stop())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                async for record in consumer:
+                    if record.key != key or record.value is None:
+                        continue
+                    answer = decode_recommendation(record.value)
+                    if answer.cause is not None and answer.cause.request_id == request.request_id:
+                        return Answer(answer, time.perf_counter() - sent)
     raise NoAnswer(
         f"no answer for {user_id!r} within {timeout_seconds:g} s. Is a worker running on "
         f"{settings.bootstrap_servers} with the same topic prefix, and ready? `freshet doctor` "
         "looks." + (" `freshet dead-letters list` tells if it cannot take words." if query else "")
     )
-
-
-async def _partitions(producer: AIOKafkaProducer, topic: str) -> int:
-    return len(await producer.partitions_for(topic))
 
 
 def show(answer: Answer, console: Console) -> None:

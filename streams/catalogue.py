@@ -14,8 +14,9 @@ import structlog
 from aiokafka import ConsumerRecord
 
 from models.catalogue import ItemFacts
-from schemas import Item, Rejected, decode_item
+from schemas import Rejected, decode_item
 from streams.engine import Engine
+from streams.facts import facts_of
 from streams.follower import Follower
 from streams.metrics import Metrics
 from streams.settings import Settings
@@ -59,7 +60,7 @@ class Catalogue:
                 item = decode_item(record.value, record.timestamp, now_ms)
             except Rejected:
                 continue
-            changes[item.item_id] = facts(item)
+            changes[item.item_id] = facts_of(item)
         upserts = [change for change in changes.values() if change is not None]
         deletes = [item_id for item_id, change in changes.items() if change is None]
         await self._engine.run(lambda replica: replica.recommender.upsert_items(upserts))
@@ -81,16 +82,3 @@ def key_text(record: ConsumerRecord) -> str | None:
         return str(record.key, "utf-8")
     except UnicodeDecodeError:
         return None
-
-
-def facts(item: Item) -> ItemFacts:
-    """The part of an `Item` that the engine learns from."""
-    return ItemFacts(
-        item_id=item.item_id,
-        title=item.title,
-        text=item.text,
-        categories=tuple(item.categories),
-        attributes=item.attributes,
-        available=item.available,
-        image_url=item.image_url or "",
-    )

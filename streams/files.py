@@ -44,6 +44,7 @@ from schemas.limits import (
     MAX_NUMBER,
 )
 from schemas.timestamps import check_range, instant
+from streams.facts import facts_of
 
 M = TypeVar("M")
 
@@ -164,17 +165,7 @@ def read_columns(path: Path, at_most: int | None = None) -> EventColumns:
 def read_facts(path: Path) -> Facts:
     """The catalogue of a file; errors as in `open_events`."""
     with open_items(path) as file:
-        items = {
-            item.item_id: ItemFacts(
-                item_id=item.item_id,
-                title=item.title,
-                text=item.text,
-                categories=tuple(item.categories),
-                attributes=item.attributes,
-                available=item.available,
-            )
-            for _, item in file
-        }
+        items = {item.item_id: facts_of(item) for _, item in file}
         return Facts(items, file.faults)
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from contextlib import suppress
 
 from schemas import Erasure, encode
-from streams.kafka import client_options
-from streams.publisher import partition_of
+from streams.listening import listening
 from streams.settings import Settings
 
 
@@ -24,27 +22,14 @@ async def forget(settings: Settings, user_id: str, *, timeout_seconds: float = 1
             fulfilled when a worker runs.
     """
     key = user_id.encode()
-    erasures, lists = settings.topic("erasures"), settings.topic("recommendations")
-    producer = AIOKafkaProducer(**client_options(settings), acks="all", linger_ms=0)
-    consumer = AIOKafkaConsumer(
-        **client_options(settings), enable_auto_commit=False, fetch_max_wait_ms=50
-    )
-    await asyncio.gather(producer.start(), consumer.start())
-    try:
-        partitions = len(await producer.partitions_for(lists))
-        mine = TopicPartition(lists, partition_of(key, partitions))
-        consumer.assign([mine])
-        await consumer.seek_to_end(mine)
-        await consumer.position(mine)
+    erasures = settings.topic("erasures")
+    async with listening(settings, key) as (producer, consumer):
         await producer.send_and_wait(erasures, value=encode(Erasure(user_id=user_id)), key=key)
-        async with asyncio.timeout(timeout_seconds):
-            async for record in consumer:
-                if record.key == key and record.value is None:
-                    return
-    except TimeoutError:
-        pass
-    finally:
-        await asyncio.gather(producer.stop(), consumer.stop())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                async for record in consumer:
+                    if record.key == key and record.value is None:
+                        return
     raise NotForgotten(
         f"the wish stands on {erasures}, but no worker has acted on it within "
         f"{timeout_seconds:g} s. It will be fulfilled as soon as one runs on "

@@ -1,0 +1,35 @@
+"""Telling the workers something and hearing what they publish for the user it is about."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from streams.kafka import client_options
+from streams.publisher import partition_of
+from streams.settings import Settings
+
+
+@asynccontextmanager
+async def listening(
+    settings: Settings, key: bytes
+) -> AsyncIterator[tuple[AIOKafkaProducer, AIOKafkaConsumer]]:
+    """A producer, and a consumer of what is published from now on where this key's lists are."""
+    lists = settings.topic("recommendations")
+    producer = AIOKafkaProducer(**client_options(settings), acks="all", linger_ms=0)
+    consumer = AIOKafkaConsumer(
+        **client_options(settings), enable_auto_commit=False, fetch_max_wait_ms=50
+    )
+    try:
+        await asyncio.gather(producer.start(), consumer.start())
+        partitions = len(await producer.partitions_for(lists))
+        mine = TopicPartition(lists, partition_of(key, partitions))
+        consumer.assign([mine])
+        await consumer.seek_to_end(mine)
+        await consumer.position(mine)
+        yield producer, consumer
+    finally:
+        await asyncio.gather(producer.stop(), consumer.stop())
