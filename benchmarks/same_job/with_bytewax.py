@@ -13,10 +13,10 @@ from bytewax.connectors.kafka import KafkaSinkMessage, KafkaSourceMessage
 from bytewax.connectors.kafka import operators as kop
 from bytewax.dataflow import Dataflow
 
-from benchmarks.same_job.answering import EVENTS, RECOMMENDATIONS, SERVERS, Answering, remembered
+from benchmarks.same_job import answering as job
 from schemas import Event
 
-_answering = Answering()
+_answering = job.Answering()
 
 
 def _of_user(message: KafkaSourceMessage[bytes, bytes]) -> tuple[str, Event]:
@@ -25,7 +25,7 @@ def _of_user(message: KafkaSourceMessage[bytes, bytes]) -> tuple[str, Event]:
 
 
 def _recommend(items: list[str] | None, event: Event) -> tuple[list[str], bytes]:
-    return remembered(items, event), _answering.answer(event)
+    return job.remembered(items, event), _answering.answer(event)
 
 
 def _message(answer: tuple[str, bytes]) -> KafkaSinkMessage[bytes, bytes]:
@@ -33,8 +33,8 @@ def _message(answer: tuple[str, bytes]) -> KafkaSinkMessage[bytes, bytes]:
 
 
 flow = Dataflow("same_job")
-_read = kop.input("events", flow, brokers=[SERVERS], topics=[EVENTS])
+_read = kop.input("events", flow, brokers=[job.SERVERS], topics=[job.EVENTS])
 _events = op.map("of_user", _read.oks, _of_user)
 _answers = op.stateful_map("recommend", _events, _recommend)
 _messages = op.map("message", _answers, _message)
-kop.output("recommendations", _messages, brokers=[SERVERS], topic=RECOMMENDATIONS)
+kop.output("recommendations", _messages, brokers=[job.SERVERS], topic=job.RECOMMENDATIONS)

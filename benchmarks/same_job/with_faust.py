@@ -10,36 +10,29 @@ import faust
 import uvloop
 from faust.worker import Worker
 
-from benchmarks.same_job.answering import (
-    EVENTS,
-    FOLDER,
-    RECOMMENDATIONS,
-    SERVERS,
-    Answering,
-    remembered,
-)
+from benchmarks.same_job import answering as job
 
 
 def main() -> None:
     uvloop.install()
     app = faust.App(
-        EVENTS.replace("events", "faust"),
-        broker=f"kafka://{SERVERS}",
-        datadir=FOLDER,
+        job.EVENTS.replace("events", "faust"),
+        broker=f"kafka://{job.SERVERS}",
+        datadir=job.FOLDER,
         topic_partitions=4,
         topic_disable_leader=True,
         web_enabled=False,
     )
-    events = app.topic(EVENTS, key_type=str, value_type=bytes, value_serializer="raw")
-    lists = app.topic(RECOMMENDATIONS, key_serializer="raw", value_serializer="raw")
+    events = app.topic(job.EVENTS, key_type=str, value_type=bytes, value_serializer="raw")
+    lists = app.topic(job.RECOMMENDATIONS, key_serializer="raw", value_serializer="raw")
     users = app.Table("users", default=list, partitions=4)
-    answering = Answering()
+    answering = job.Answering()
 
     @app.agent(events)
     async def recommend(stream: faust.Stream[bytes]) -> None:
         async for value in stream:
             event = answering.event(value)
-            users[event.user_id] = remembered(users[event.user_id], event)
+            users[event.user_id] = job.remembered(users[event.user_id], event)
             await lists.send(key=event.user_id.encode(), value=answering.answer(event))
 
     Worker(app, loglevel="ERROR", quiet=True).execute_from_commandline()
