@@ -141,7 +141,7 @@ class EmbeddedBroker:
             self._launch(class_path, self._port)
             return
         for last in (False, False, True):
-            port = _free_port()
+            port = free_port()
             try:
                 self._launch(class_path, port)
             except _PortTakenError:  # taken between our look and Kafka's
@@ -248,7 +248,7 @@ class EmbeddedBroker:
         return lock
 
     def _write_properties(self, port: int) -> str:
-        controller_port = _free_port()
+        controller_port = free_port()
         settings = {
             **_SERVER_SETTINGS,
             "listeners": f"PLAINTEXT://{_HOST}:{port},CONTROLLER://{_HOST}:{controller_port}",
@@ -366,7 +366,8 @@ def _require_free(port: int) -> None:
             raise _PortTakenError(port) from error
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         port: int = probe.getsockname()[1]

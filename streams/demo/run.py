@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import socket
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from streams.broker import KAFKA_VERSION, BrokerError, EmbeddedBroker, fetch_jars, jars
+from streams.broker import KAFKA_VERSION, BrokerError, EmbeddedBroker, fetch_jars, free_port, jars
 from streams.demo import summary
 from streams.demo.interrupts import Interrupts
 from streams.demo.show import Show
@@ -129,7 +128,7 @@ def _start(
         "replication_factor": 1,
         "create_topics": True,
         "http_host": "127.0.0.1",
-        "http_port": _free_port(),
+        "http_port": free_port(),
         "cache_dir": cache_dir,
         "data_dir": folder,
     }
@@ -196,10 +195,3 @@ def _unwritable(path: Path) -> str | None:
     except OSError as error:
         return error.strerror
     return None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

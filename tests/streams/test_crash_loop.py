@@ -8,7 +8,6 @@ import json
 import os
 import random
 import signal
-import socket
 import threading
 import time
 from collections import Counter
@@ -24,7 +23,7 @@ from replicas import counts, histories, saved
 from workers import Worker
 
 from schemas import decode_event, decode_recommendation
-from streams.broker import EmbeddedBroker
+from streams.broker import EmbeddedBroker, free_port
 from streams.intake import Taken
 from streams.replica import Place, Replica
 from streams.settings import Settings
@@ -180,10 +179,7 @@ def reference(kafka: Kafka) -> Replica:
 def test_whatever_is_killed_every_event_counts_once_in_every_worker(
     cache_dir: Path, tmp_path: Path
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    broker = EmbeddedBroker(tmp_path / "kafka", cache_dir=cache_dir, port=port)
+    broker = EmbeddedBroker(tmp_path / "kafka", cache_dir=cache_dir, port=free_port())
     began = time.monotonic()
     ended_by_themselves = 0
     with broker:

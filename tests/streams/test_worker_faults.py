@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from kafka import Kafka
 from workers import Worker
 
-from streams.broker import EmbeddedBroker
+from streams.broker import EmbeddedBroker, free_port
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
 
@@ -25,12 +25,6 @@ def events(first: int, count: int) -> list[tuple[str, bytes]]:
         )
         for n in range(first, first + count)
     ]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
