@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from schemas import Recommendation, Request, decode_recommendation, encode
+from schemas import Recommendation, Rejected, Request, decode_recommendation, decode_request, encode
 from streams.listening import listening
 from streams.settings import Settings
 
@@ -43,7 +43,7 @@ async def ask(
     """Put a request to the workers and wait for its answer.
 
     Raises:
-        NoAnswer: none came within the timeout.
+        NoAnswer: none came within the timeout, or no worker would take the request.
     """
     request = Request(
         user_id=user_id,
@@ -55,12 +55,17 @@ async def ask(
         query=query,
         session_id=session_id,
     )
+    value, now_ms = encode(request), int(time.time() * 1000)
+    try:
+        decode_request(value, now_ms, now_ms)
+    except Rejected as fault:
+        raise NoAnswer(f"this cannot be asked: {fault.detail}") from None
     key = user_id.encode()
     requests = settings.topic("requests")
     async with listening(settings, key) as (producer, consumer):
         await producer.partitions_for(requests)
         sent = time.perf_counter()
-        await producer.send(requests, value=encode(request), key=key)
+        await producer.send(requests, value=value, key=key)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 async for record in consumer:

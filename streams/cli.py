@@ -7,6 +7,7 @@ the last line says what to do.
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Callable
 from enum import StrEnum
@@ -89,12 +90,15 @@ def main() -> None:
         RuleError,
         SnapshotError,
     ) as fault:
-        err.print(f"[red]freshet:[/red] {fault}", highlight=False)
+        err.print(f"[red]freshet:[/red] {fault}", highlight=False, soft_wrap=True)
     except KafkaConnectionError as fault:
+        where = re.findall(r"\('([^']*)', (\d+)", str(fault))  # as aiokafka writes addresses
+        servers = ", ".join(f"{host}:{port}" for host, port in where) or str(fault)
         err.print(
-            f"[red]freshet:[/red] {fault}. Start a broker with `freshet broker`, or name yours "
-            "with --bootstrap-servers.",
+            f"[red]freshet:[/red] no Kafka broker answers at {servers}. Start one with `freshet "
+            "broker`, or name yours with --bootstrap-servers.",
             highlight=False,
+            soft_wrap=True,
         )
     except KeyboardInterrupt:
         sys.exit(130)
@@ -155,7 +159,9 @@ def worker(
 
 @app.command()
 def broker(
-    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0)] = 9092,
+    port: Annotated[
+        int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)
+    ] = 9092,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where the topics are kept.", file_okay=False)
     ] = None,

@@ -170,8 +170,8 @@ async def _read(settings: Settings, selection: Selection) -> AsyncIterator[Lette
     consumer = AIOKafkaConsumer(
         **client_options(settings), enable_auto_commit=False, fetch_max_wait_ms=_POLL_MS
     )
-    await consumer.start()
     try:
+        await consumer.start()
         if topic not in await consumer.topics():
             return
         places = await _all_partitions(consumer, topic)

@@ -109,27 +109,37 @@ def run_evaluate(
     _print(out, str(events), log, report, seconds, late)
     if isinstance(recommender, Plugged):
         notes.print(_say_of(recommender), markup=False, highlight=False)
-    if json_path:
-        found: dict[str, Json] = {
-            "stream": str(events),
-            "events_per_second": round(len(log) / seconds, 1),
-            "seconds": round(seconds, 6),
-            "repeats": repeats,
-            "seed": seed,
-            "skipped_lines": skipped,
-            **report.as_json(),
-        }
-        if isinstance(recommender, Plugged):
-            found["plugin"] = {
-                "model": recommender.settings.plugin,
-                "weight": round(recommender.weight, 6),
-                "fault": recommender.fault,
+    try:
+        if json_path:
+            found: dict[str, Json] = {
+                "stream": str(events),
+                "events_per_second": round(len(log) / seconds, 1),
+                "seconds": round(seconds, 6),
+                "repeats": repeats,
+                "seed": seed,
+                "skipped_lines": skipped,
+                **report.as_json(),
             }
-        if late:
-            found["staleness"] = lateness_as_json(late)
-        json_path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
-    if plot_path:
-        plot_report(report, plot_path, f"{events}, {len(log):,} events", late)
+            if isinstance(recommender, Plugged):
+                found["plugin"] = {
+                    "model": recommender.settings.plugin,
+                    "weight": round(recommender.weight, 6),
+                    "fault": recommender.fault,
+                }
+            if late:
+                found["staleness"] = lateness_as_json(late)
+            json_path.write_text(json.dumps(found, indent=1, allow_nan=False) + "\n")
+        if plot_path:
+            plot_report(report, plot_path, f"{events}, {len(log):,} events", late)
+    except OSError as fault:
+        notes.print(
+            f"The tables are whole, but not all files of them could be written ({fault}); make "
+            "room, or name another place.",
+            style="red",
+            markup=False,
+            highlight=False,
+        )
+        return COULD_NOT_RUN
     for path, faults in ((events, read.faults), (items, facts and facts.faults)):
         if faults and faults.count:
             notes.print(_faults(path, faults), style="yellow", markup=False, highlight=False)
@@ -198,6 +208,8 @@ def _check_targets(json_path: Path | None, plot_path: Path | None) -> None:
     for path in (json_path, plot_path):
         if path and not path.absolute().parent.is_dir():
             raise CannotEvaluate(f"{path} cannot be written: make the folder {path.parent} first.")
+        if path and path.is_dir():
+            raise CannotEvaluate(f"{path} cannot be written: it is a folder; name a file in it.")
     if plot_path:
         check_plot(plot_path)
 

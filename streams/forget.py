@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 
-from schemas import Erasure, encode
+from schemas import Erasure, Rejected, decode_erasure, encode
 from streams.listening import listening
 from streams.settings import Settings
 
@@ -19,12 +20,17 @@ async def forget(settings: Settings, user_id: str, *, timeout_seconds: float = 1
 
     Raises:
         NotForgotten: that was not seen within the timeout; the wish stands on the topic and will be
-            fulfilled when a worker runs.
+            fulfilled when a worker runs. Or no user can have this name.
     """
+    value, now_ms = encode(Erasure(user_id=user_id)), int(time.time() * 1000)
+    try:
+        decode_erasure(value, now_ms, now_ms)
+    except Rejected as fault:
+        raise NotForgotten(f"nobody has this name: {fault.detail}") from None
     key = user_id.encode()
     erasures = settings.topic("erasures")
     async with listening(settings, key) as (producer, consumer):
-        await producer.send_and_wait(erasures, value=encode(Erasure(user_id=user_id)), key=key)
+        await producer.send_and_wait(erasures, value=value, key=key)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 async for record in consumer:

@@ -9,13 +9,14 @@ of the engine is nested: `FRESHET_ENGINE__REPEATS=yes`, `[engine] repeats = "yes
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, StringConstraints, ValidationError
+from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from models.settings import EngineSettings
@@ -26,6 +27,10 @@ TopicPrefix = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{0,100}$
 
 class SettingsError(ValueError):
     """A setting is wrong; the text says which and what it may be."""
+
+
+#: A host, or an IPv6 address in brackets, with or without a port.
+_ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:,/\[\]]+)(?::([0-9]{1,5}))?")
 
 
 class Settings(BaseSettings):
@@ -268,6 +273,15 @@ class Settings(BaseSettings):
         del settings_cls, dotenv_settings, file_secret_settings
         return init_settings, env_settings
 
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _are_addresses(cls, servers: str) -> str:
+        for server in servers.split(","):
+            found = _ADDRESS.fullmatch(server.strip())
+            if found is None or not 0 < int(found[1] or 1) < 1 << 16:
+                raise ValueError("write host:port, several with commas between")
+        return servers
+
     def topic(self, name: str) -> str:
         """The full name of one of Freshet's topics."""
         return self.topic_prefix + name
@@ -332,7 +346,11 @@ def _explain(error: ValidationError) -> str:
     lines = []
     for fault in error.errors():
         name = ".".join(str(part) for part in fault["loc"])
-        got = "" if fault["type"] == "extra_forbidden" else f" (got {fault['input']!r})"
-        what = "there is no such setting" if not got else fault["msg"]
-        lines.append(f"setting {name}: {what}{got}")
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            lines.append(f"setting {name}: there is no such setting")
+        elif fault["type"] == "dataclass_type":
+            lines.append(f"setting {name}: is a section; set {name}.NAME=VALUE")
+        else:
+            got = "" if "password" in name else f" (got {fault['input']!r})"
+            lines.append(f"setting {name}: {fault['msg'].removeprefix('Value error, ')}{got}")
     return "\n".join([*lines, "`freshet settings` lists every setting with what it may be."])

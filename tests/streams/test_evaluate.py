@@ -112,6 +112,21 @@ def test_three_rows_of_which_one_can_be_scored_are_a_table(
     assert "1 scored" in said(capsys)
 
 
+def test_a_result_that_cannot_be_written_is_a_sentence_beside_the_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"me,i{n % 5},view,1,{1_700_000_000 + n}" for n in range(60)]
+    events = csv(tmp_path / "a.csv", rows)
+    assert run_evaluate(events, json_path=tmp_path) == COULD_NOT_RUN
+    assert "is a folder" in said(capsys)
+    full = Path("/dev/full")
+    if full.exists():
+        assert run_evaluate(events, json_path=full) == COULD_NOT_RUN
+        told = said(capsys)
+        assert "No space left" in told
+        assert "Recall@10" in told
+
+
 def test_one_user_is_a_table_without_intervals(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,6 +33,12 @@ def test_a_setting_of_the_engine_can_be_given_in_each_way(
         ("partitions=none", "partitions"),
         ("partitions=0", "greater than or equal to 1"),
         ("partitons=3", "no such setting"),
+        ("engine.nothing=1", "no such setting"),
+        ("engine=1", "is a section"),
+        ("bootstrap_servers=", "host:port"),
+        ("bootstrap_servers=kafka:x", "host:port"),
+        ("bootstrap_servers=kafka:9092,:9092", "host:port"),
+        ("bootstrap_servers=kafka:99999", "host:port"),
         ("log_level=loud", "'debug', 'info'"),
         ("engine.repeats=maybe", "repeats"),
         ("partitions", "NAME=VALUE"),
@@ -41,6 +47,14 @@ def test_a_setting_of_the_engine_can_be_given_in_each_way(
 def test_a_wrong_setting_is_named_with_what_it_may_be(assignment: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         load(assignments=[assignment])
+
+
+def test_a_wrong_password_is_not_shown(tmp_path: Path) -> None:
+    config = tmp_path / "freshet.toml"
+    config.write_text("sasl_password = 11223344")
+    with pytest.raises(SettingsError, match="sasl_password") as raised:
+        load(config)
+    assert "11223344" not in str(raised.value)
 
 
 def test_a_misspelt_variable_is_an_error_rather_than_ignored(
