@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -28,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 _BATCH_BYTES = 256 << 10
 _RETRY_SECONDS = 1.0
+
+T = TypeVar("T")
 
 
 class Outgoing(NamedTuple):
@@ -93,9 +95,10 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
                     await self._producer.stop()
 
     async def partitions(self, topic: str) -> int:
-        """How many the topic has."""
-        assert self._producer is not None, "the publisher is not started"
-        return len(await self._producer.partitions_for(topic))
+        """How many the topic has; a broker that is away is waited for, as in `publish`."""
+        producer = self._producer
+        assert producer is not None, "the publisher is not started"
+        return len(await self._patiently(topic, lambda: producer.partitions_for(topic)))
 
     async def publish(self, topic: str, records: Iterable[Outgoing]) -> None:
         """Produce `records` and wait until the brokers have them.
@@ -104,11 +107,14 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
         is possible after an outage, a loss is not.
         """
         pending = list(records)
+        if pending:
+            await self._patiently(topic, lambda: self._send(topic, pending))
+
+    async def _patiently(self, topic: str, step: Callable[[], Awaitable[T]]) -> T:
         deadline = asyncio.get_running_loop().time() + self._settings.stall_seconds
-        while pending:
+        while True:
             try:
-                await self._send(topic, pending)
-                return
+                return await step()
             except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
                 raise PublishError(
                     f"{topic} does not take a record of this size: {error}"
