@@ -14,7 +14,7 @@ import math
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, Self
 
 import faiss
 import numpy as np
@@ -38,6 +38,8 @@ FEWEST_CELLS = 8
 MOST_COMPARED = 32_768
 """Items compared in a search, about, at most: two or three milliseconds."""
 
+_COMPARED_A_FOUND = 8
+"""Items compared for each one asked for, at least."""
 _TRAINED_ON = 64
 """Vectors per cell that k-means sees, at most."""
 _ASKED, _FOUND = 100, 10
@@ -183,16 +185,17 @@ class ItemIndex:
             among = self._numbers([item for item in {*only} - exclude if item in self._book])
             scores, numbers = self._search_among(queries, k, among)
         else:
-            # What is looked at does not depend on how many are asked for: nothing is lost.
             scores, numbers = self._store.search(queries, min(k + len(exclude), len(self._book)))
-        names = self._book.names
-        found = [
-            [(names[number], score) for number, score in zip(*row, strict=True) if number >= 0]
-            for row in zip(numbers.tolist(), scores.tolist(), strict=True)
-        ]
+        found = [*map(self._named, numbers.tolist(), scores.tolist())]
         if not exclude:
             return found
         return [[near for near in row if near[0] not in exclude][:k] for row in found]
+
+    def _named(self, numbers: list[int], scores: list[float]) -> Nearest:
+        """-1 stands for none, and after it come no others."""
+        if numbers and numbers[-1] < 0:
+            numbers = numbers[: numbers.index(-1)]
+        return [*zip(map(self._book.names.__getitem__, numbers), scores, strict=False)]
 
     def _search_among(
         self, queries: Vectors, k: int, among: Numbers
@@ -477,11 +480,15 @@ class _Cells:
     def search(
         self, queries: Vectors, k: int, among: Numbers | None = None
     ) -> tuple[NDArray[np.float32], Numbers]:
-        """among: the numbers to choose from; the fewer, the more cells are looked into."""
+        """among: the numbers to choose from; the fewer, the more cells are looked into. So are
+        they for a `k` of many."""
         if not k:
             return _compare(queries, queries[:0], 0)
         if among is None:
-            found: tuple[NDArray[np.float32], Numbers] = self._index.search(queries, k)
+            probed = math.ceil(_COMPARED_A_FOUND * k * self.cells / self._index.ntotal)
+            more = probed > self._index.nprobe
+            wide = faiss.SearchParametersIVF(nprobe=min(self.cells, probed)) if more else None
+            found: tuple[NDArray[np.float32], Numbers] = self._index.search(queries, k, params=wide)
             return found
         wider = self._index.nprobe * self._index.ntotal // len(among)
         bits = np.zeros(int(among.max()) // 8 * 8 + 8, np.bool_)
@@ -523,26 +530,32 @@ class _Kept:
 
 
 class _Gate:
-    """Many may read together; who writes is alone, and goes before those who come later to read."""
+    """Many may read together; who writes is alone, and goes before those who come later to read.
+
+    `reading()` is the gate itself: a generator for each search would take as long as all the rest
+    that a search adds to FAISS's.
+    """
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._reading = self._to_write = 0
         self._writing = False
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        with self._changed:
+    def reading(self) -> Self:
+        return self
+
+    def __enter__(self) -> None:
+        with self._lock:
             while self._to_write:
                 self._changed.wait()
             self._reading += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._reading -= 1
-                if not self._reading:
-                    self._changed.notify_all()
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._reading -= 1
+            if self._to_write and not self._reading:
+                self._changed.notify_all()
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -122,6 +122,16 @@ def test_many_to_choose_from_are_searched_for_in_cells(monkeypatch: pytest.Monke
     assert np.mean([row[9][1] for row in found]) >= np.mean(wanted[:, 9]) - 0.02
 
 
+def test_who_asks_for_many_gets_as_many() -> None:
+    vectors = clustered(3000)
+    index = ItemIndex(D, exact_up_to=500)
+    index.upsert([f"i{n}" for n in range(3000)], vectors)
+    index.settle()
+    assert index.cells
+    for k in (10, 300, 3000):
+        assert [len(near) for near in index.search(vectors[:5], k)] == [k] * 5
+
+
 def test_int8_is_rounded_once_however_often_it_is_built() -> None:
     vectors = clustered(1200)
     index = ItemIndex(D, exact_up_to=100, precision="int8")
