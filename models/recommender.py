@@ -265,12 +265,17 @@ class Recommender:
             for number, what in zip(numbers, contents, strict=True)
         ]
 
-    def item_vectors(self) -> tuple[list[str], NDArray[np.float32]]:
-        """The items that have learned vectors (`sources.embeddings`), and a copy of their `out`
-        vectors, float32 [items, WIDTH]."""
-        slots = self._state.embeddings.slot
-        numbers = np.flatnonzero(slots)
-        return self.item_ids(numbers), self._state.embeddings.out[slots[numbers]]
+    @property
+    def item_reach(self) -> int:
+        """One more than the highest number that an item has."""
+        return self._items.reach
+
+    def item_vectors(self, numbers: range) -> tuple[list[str], NDArray[np.float32]]:
+        """Of the items with these numbers, those that have learned vectors (`sources.embeddings`),
+        and a copy of their `out` vectors, float32 [items, WIDTH]."""
+        slots = self._state.embeddings.slot[numbers.start : numbers.stop]
+        have = np.flatnonzero(slots)
+        return self.item_ids(numbers.start + have), self._state.embeddings.out[slots[have]]
 
     def taken_with(self, item_id: str, n: int) -> list[tuple[str, float]]:
         """The `n` items most taken together with this one, most first, with what SYMMETRIC

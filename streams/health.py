@@ -12,13 +12,13 @@ from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams.metrics import Metrics
-from streams.similar import MOST, Similar
+from streams.similar import MOST, Busy, Similar
 
 log = structlog.get_logger(__name__)
 
 #: None when all is well, else one sentence about what is missing.
 Check = Callable[[], str | None]
-#: The neighbourhoods of an item, so many of each; None for an item never heard of.
+#: The neighbourhoods of an item, so many of each; None for an item never heard of. Raises Busy.
 Look = Callable[[str, int], Awaitable[Similar | None]]
 
 
@@ -73,7 +73,10 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
         item, n = request.query.get("item", ""), request.query.get("n", "10")
         if not item or not n.isdecimal() or len(n) > len(str(MOST)) or not 1 <= int(n) <= MOST:
             return web.Response(text=f"ask /similar?item=ITEM&n=1..{MOST}\n", status=400)
-        found = await self._similar(item, int(n))
+        try:
+            found = await self._similar(item, int(n))
+        except Busy as error:
+            return web.Response(text=f"{error}\n", status=429)
         if found is None:
             return web.Response(text=f"nothing is known of the item {item!r}\n", status=404)
         return web.Response(body=msgspec.json.encode(found), content_type="application/json")

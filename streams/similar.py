@@ -4,6 +4,8 @@ together. A worker serves it at `/similar`; `freshet similar` shows it."""
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import zip_longest
 
@@ -21,6 +23,10 @@ from streams.replica import Replica
 MOST = 100
 
 _TIMEOUT_SECONDS = 60
+_OLD_SECONDS = 60.0
+"""After which learned vectors are looked at anew, when somebody asks."""
+_COPIED_AT_ONCE = 4096
+"""Vectors: a millisecond of the engine's time, between chunks of events."""
 _MOVED = 1e-3
 """Components of a direction that changed by less are left as they are."""
 
@@ -59,8 +65,13 @@ async def unread(_item: str, _most: int) -> Nearest:
     return []
 
 
+class Busy(RuntimeError):
+    """Somebody else is looking; the text says so."""
+
+
 class Neighbourhoods:
-    """Looks around items, in the engine and the vectors of a worker."""
+    """Looks around items, in the engine and the vectors of a worker: for one at a time, as it is
+    done for the curious, beside the events."""
 
     def __init__(self, engine: Engine, by_content: ByContent) -> None:
         self._engine, self._by_content = engine, by_content
@@ -68,36 +79,65 @@ class Neighbourhoods:
         self._turn = asyncio.Lock()
 
     async def of(self, item: str, n: int) -> Similar | None:
-        """`n` items of each kind; None for an item of which nothing is known."""
+        """`n` items of each kind; None for an item of which nothing is known.
 
-        def look(replica: Replica) -> tuple[bool, Nearest, list[str], Vectors]:
+        Raises:
+            Busy: the last who asked has no answer yet.
+        """
+        if self._turn.locked():
+            raise Busy("somebody else is looking at an item; ask again")
+
+        def look(replica: Replica) -> tuple[bool, Nearest]:
             recommender = replica.recommender
-            described = recommender.facts([item])[0] is not None
-            return described, recommender.taken_with(item, n), *recommender.item_vectors()
+            return recommender.facts([item])[0] is not None, recommender.taken_with(item, n)
 
         async with self._turn:
-            described, together, items, vectors = await self._engine.run(look)
-            learned = await asyncio.to_thread(self._learned.near, item, n, items, vectors)
-        content = await self._by_content(item, n)
+            described, together = await self._engine.run(look)
+            await self._learned.refresh(self._engine)
+            learned = await asyncio.to_thread(self._learned.near, item, n)
+            content = await self._by_content(item, n)
         if not (described or together or learned or content):
             return None
         return Similar(item, *map(_neighbours, (content, learned, together)))
 
 
 class LearnedIndex:
-    """The vectors that the engine learns, searched by cosine; brought up to date when asked."""
+    """The vectors that the engine learns, searched by cosine; of up to a minute ago."""
 
     def __init__(self) -> None:
         self._index = ItemIndex(WIDTH)
         self._items: set[str] = set()
+        self._old_at = -math.inf
 
-    def near(self, item: str, n: int, items: Sequence[str], vectors: Vectors) -> Nearest:
-        """What is nearest to the item; `vectors`, float32 [items, WIDTH], are all there are."""
+    async def refresh(self, engine: Engine) -> None:
+        """Take over what the engine has learned, if that was long ago: in pieces, so that events
+        wait for none of it."""
+        if time.monotonic() < self._old_at:
+            return
+        here: set[str] = set()
+        at, reach = 0, 1
+        while at < reach:
+            some = range(at, at + _COPIED_AT_ONCE)
+
+            def copy(replica: Replica, some: range = some) -> tuple[int, list[str], Vectors]:
+                recommender = replica.recommender
+                return recommender.item_reach, *recommender.item_vectors(some)
+
+            reach, items, vectors = await engine.run(copy)
+            here.update(items)
+            await asyncio.to_thread(self.upsert, items, vectors)
+            at = some.stop
+        await asyncio.to_thread(self._index.delete, self._items - here)
+        self._items, self._old_at = here, time.monotonic() + _OLD_SECONDS
+
+    def upsert(self, items: Sequence[str], vectors: Vectors) -> None:
+        """Take the vectors, float32 [items, WIDTH], of these items."""
         directions = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         moved = np.abs(directions - self._index.vectors(items)).max(axis=1) > _MOVED
         self._index.upsert([items[k] for k in np.flatnonzero(moved).tolist()], directions[moved])
-        self._index.delete(self._items.difference(items))
-        self._items = {*items}
+
+    def near(self, item: str, n: int) -> Nearest:
+        """What is nearest to the item."""
         if item not in self._index:
             return []
         return self._index.search(self._index.vectors([item]), n, exclude=[item])[0]
@@ -111,7 +151,7 @@ async def look(url: str, item: str, n: int) -> Similar:
     """Ask the worker that serves HTTP at `url`.
 
     Raises:
-        NotSeen: there is no such worker, or nothing is known of the item.
+        NotSeen: there is no such worker, or nothing is known of the item, or another is looking.
     """
     timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
     try:
@@ -120,7 +160,7 @@ async def look(url: str, item: str, n: int) -> Similar:
             session.get(f"{url.rstrip('/')}/similar", params={"item": item, "n": n}) as answer,
         ):
             body = await answer.read()
-            if answer.status == 404:
+            if answer.status in (404, 429):
                 raise NotSeen(body.decode(errors="replace").strip())
             answer.raise_for_status()
             return msgspec.json.decode(body, type=Similar)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import cast
+
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
 from models.interactions import Interactions, Kind
 from models.recommender import Recommender
-from streams.similar import LearnedIndex
+from models.sources.embeddings import WIDTH
+from streams import similar
+from streams.engine import Engine
+from streams.replica import Replica
+from streams.similar import Busy, LearnedIndex, Neighbourhoods
 
 
 def test_what_is_taken_together_comes_with_the_engines_own_score() -> None:
@@ -32,17 +41,87 @@ def test_items_that_the_same_people_take_have_vectors_that_are_near() -> None:
         for k in range(4000)
     ]
     recommender.learn(Interactions.of(rows))
-    items, vectors = recommender.item_vectors()
-    assert sorted(items) == sorted(f"i{k}" for k in range(30))
-    near = LearnedIndex().near("i0", 5, items, vectors)
+    reach = recommender.item_reach
+    pieces = [recommender.item_vectors(range(at, at + 7)) for at in range(0, reach, 7)]
+    assert {item for items, _ in pieces for item in items} == {f"i{k}" for k in range(30)}
+    assert sum(len(items) for items, _ in pieces) == 30
+    learned = LearnedIndex()
+    for items, vectors in pieces:
+        learned.upsert(items, vectors)
+    near = learned.near("i0", 5)
     assert all(int(item[1:]) % 2 == 0 for item, _ in near), near
 
 
-def test_what_was_learned_is_brought_up_to_date_when_asked() -> None:
-    learned = LearnedIndex()
-    vectors = np.zeros((3, 32), np.float32)
-    vectors[[0, 1, 2], [0, 0, 1]] = 2, 3, 1
-    assert learned.near("a", 5, ["a", "b", "c"], vectors) == [("b", 1), ("c", 0)]
-    vectors[1] = vectors[2]
-    assert learned.near("a", 5, ["a", "b"], vectors[:2]) == [("b", 0)]
-    assert learned.near("c", 5, ["a", "b"], vectors[:2]) == []
+class Learned:
+    """The part of a worker that knows items by vectors."""
+
+    def __init__(self, vectors: dict[str, list[float]]) -> None:
+        self.recommender = self
+        self.vectors, self.copies = vectors, 0
+
+    @property
+    def item_reach(self) -> int:
+        return len(self.vectors)
+
+    def item_vectors(self, numbers: range) -> tuple[list[str], NDArray[np.float32]]:
+        self.copies += 1
+        some = {item: self.vectors[item] for item in [*self.vectors][numbers.start : numbers.stop]}
+        return [*some], np.array([*some.values()], np.float32).reshape(len(some), WIDTH)
+
+    def facts(self, _items: list[str]) -> list[None]:
+        return [None]
+
+    def taken_with(self, _item: str, _n: int) -> list[tuple[str, float]]:
+        return []
+
+
+def axis(n: int, length: float = 1) -> list[float]:
+    return [length * (k == n) for k in range(WIDTH)]
+
+
+def test_what_was_learned_is_looked_at_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(similar, "_COPIED_AT_ONCE", 2)
+    worker = Learned({"a": axis(0, 2), "b": axis(0, 3), "c": axis(1)})
+    engine = Engine(cast(Replica, worker))
+
+    async def work() -> None:
+        learned = LearnedIndex()
+        await learned.refresh(engine)
+        assert learned.near("a", 5) == [("b", 1), ("c", 0)]
+        worker.vectors = {"a": axis(0), "b": axis(1)}
+        copies = worker.copies
+        await learned.refresh(engine)
+        assert worker.copies == copies
+        assert learned.near("a", 5) == [("b", 1), ("c", 0)]
+        monkeypatch.setattr(learned, "_old_at", 0.0)
+        await learned.refresh(engine)
+        assert learned.near("a", 5) == [("b", 0)]
+        assert learned.near("c", 5) == []
+
+    asyncio.run(work())
+    engine.close()
+
+
+def test_one_at_a_time_may_look() -> None:
+    engine = Engine(cast(Replica, Learned({"a": axis(0), "b": axis(0)})))
+
+    async def work() -> None:
+        answer = asyncio.Event()
+
+        async def by_content(_item: str, _n: int) -> list[tuple[str, float]]:
+            await answer.wait()
+            return []
+
+        neighbourhoods = Neighbourhoods(engine, by_content)
+        first = asyncio.ensure_future(neighbourhoods.of("a", 5))
+        await asyncio.sleep(0)
+        with pytest.raises(Busy, match="ask again"):
+            await neighbourhoods.of("b", 5)
+        answer.set()
+        found = await first
+        assert found is not None
+        assert [near.item_id for near in found.learned] == ["b"]
+        assert await neighbourhoods.of("b", 5) is not None
+
+    asyncio.run(work())
+    engine.close()
