@@ -17,6 +17,7 @@ from models.catalogue import Choice, ItemFacts
 from models.described import Described
 from models.engine import Answers
 from models.evidence import FAMILIES, STRATEGIES
+from models.formats import FORMAT, of_present_format
 from models.ids import Ids
 from models.interactions import Interactions, Past
 from models.ranking import Ranking, Reason, Recommended
@@ -27,9 +28,6 @@ from models.sources.categories import KEPT, MOST_CATEGORIES
 from models.sources.content import LINKED
 from models.sources.repeats import ALWAYS, LEARN, NEVER
 from models.user import GUEST, ITEM, TIME, Users
-
-FORMAT = 3
-"""Rises when the same events would give another state."""
 
 STRATEGY_NAMES = ("freshet", *(name for name, _ in STRATEGIES))
 
@@ -82,6 +80,7 @@ class Recommender:
         self.settings = settings
         self._users, self._items = Ids(reserved=GUEST + 1), Ids()
         self._described = Described()
+        self._links_told = 0
         #: Items described before a save and not since; see `delete_undescribed`.
         self._undescribed: set[int] = set()
         self._hidden: tuple[Choice, ...] = ()
@@ -104,6 +103,11 @@ class Recommender:
         """Loaded by pickle: arrays that shared memory share it again."""
         self.__dict__.update(held)
         self._state = growth.relinked(self._state)
+
+    @property
+    def links_told(self) -> int:
+        """How often an item's likeness was told (`link_items`), since this object was made."""
+        return self._links_told
 
     @property
     def events(self) -> int:
@@ -253,6 +257,7 @@ class Recommender:
                 values[row, at] = similarity
         self._state = growth.with_content(self._state)
         content.link(self._state.content, items, others, values)
+        self._links_told += len(items)
         for item, what in zip(items, contents, strict=False):
             self._state.content.told[item] = _as_number(what)
 
@@ -373,11 +378,9 @@ class Recommender:
         """The engine that `arrays` was called of, under these settings; it takes the arrays over.
 
         Raises:
-            saved.LayoutError: they are another version's.
+            saved.LayoutError: they are of a version that cannot be read, or of other settings.
         """
-        (written,) = arrays.get("format", np.zeros(1, np.int64))
-        if written != FORMAT:
-            raise saved.LayoutError(f"the engine's format is {FORMAT}, this is of format {written}")
+        arrays = of_present_format(arrays)
         engine_ = cls(settings)
         engine_._users = saved.ids_of("users", arrays, reserved=GUEST + 1)
         engine_._items = saved.ids_of("items", arrays, reserved=0)

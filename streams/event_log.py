@@ -34,6 +34,11 @@ class LogMismatch(SystemExit):
     """The log is not the one that the snapshot was made from; the text says what to do."""
 
 
+class SnapshotUnread(SystemExit):
+    """The model of a version before cannot be read, nor be learned again; the text says what to
+    do."""
+
+
 class EventLog:
     """Follows the partitions of `events` that this worker does not serve."""
 
@@ -74,8 +79,16 @@ class EventLog:
             self._moved.notify_all()
 
     async def _begin(self, reach: Mapping[int, tuple[int, int]]) -> Mapping[int, int]:
-        applied = await self._engine.run(lambda replica: dict(replica.applied))
+        applied, unread = await self._engine.run(lambda r: (dict(r.applied), r.unread))
         self._from_nothing = not applied
+        gone = {partition: first for partition, (first, _) in reach.items() if first}
+        if self._from_nothing and unread and gone:
+            raise SnapshotUnread(
+                f"{unread}. What it had learned cannot be learned again: of {self._topic}, events "
+                f"before these offsets are gone: {gone}. Start the version that wrote it, with "
+                "its settings; or, to learn from what is left, move the snapshots away (FRESHET_"
+                "SNAPSHOTS tells where they are; `freshet settings` shows it)."
+            )
         begin: dict[int, int] = {}
         for partition, (first, end) in reach.items():
             at = applied.get(partition, Place(first, 0)).offset

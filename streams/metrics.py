@@ -169,7 +169,7 @@ class Metrics:
         )
         self.snapshot_time = Gauge(
             "freshet_snapshot_timestamp_seconds",
-            "When the newest snapshot was written or loaded, in seconds since epoch.",
+            "When the newest snapshot held all there was to save, in seconds since epoch.",
             registry=r,
         )
         self.snapshot_bytes = Gauge(

@@ -49,6 +49,7 @@ class Replica:
     """The engine, and how far it has come. For the engine's thread alone (`streams.engine`).
 
     applied  by partition of `events`, how far it has been learned
+    unread   why the newest sound snapshot could not be taken up, if so; "" otherwise
 
     Raises `models.plugged.PluginError` when the settings name a model that cannot be used.
     """
@@ -57,6 +58,7 @@ class Replica:
         self._settings = settings
         self.recommender = engine_of(settings.engine, seed=settings.seed)
         self.applied: dict[int, Place] = {}
+        self.unread = ""
         self.duplicates = Duplicates(settings.duplicate_window, settings.engine.max_users)
         self.erased = Erased()
         #: A view of what the engine remembers, through `streams.profiles`: rebuilt, never saved.
@@ -99,6 +101,12 @@ class Replica:
 
     def _is_erased(self, taken: Taken[Event]) -> bool:
         return self.erased.covers(taken.message.user_id, taken.record.timestamp)
+
+    @property
+    def changes(self) -> int:
+        """Of what `arrays` gives and is dear to do again, how much came since the start: events
+        learned, items linked."""
+        return self.recommender.events + self.recommender.links_told
 
     def arrays(self) -> Arrays:
         """All of it as arrays by name; for the erased users, read `erasures` again."""

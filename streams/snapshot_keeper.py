@@ -54,8 +54,8 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
         self._store, self._engine = store, engine
         self._erasures, self._metrics = erasures, metrics
         self._every_s = settings.snapshot_seconds
-        #: Events that the newest snapshot of ours has learned.
-        self._saved_events = 0
+        #: `Replica.changes` that the newest snapshot of ours has.
+        self._saved_changes = 0
         self._saved_at = time.monotonic()
         #: The newest erasure (ms since epoch) that no snapshot left in the store is older than.
         self._erased_ms = 0
@@ -91,12 +91,13 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
                 replica.load(arrays)
             except (LayoutError, KeyError, ValueError) as error:
                 log.error(
-                    "a snapshot is of another version of the engine, trying the one before",
+                    "a snapshot is of another version or other settings, trying the one before",
                     path=snapshot.path,
                     error=str(error),
                 )
+                replica.unread = replica.unread or f"{snapshot.path}: {error}"
                 continue
-            self._saved_events = replica.recommender.events
+            self._saved_changes = replica.changes
             self._metrics.snapshot_time.set(snapshot.created_ms / 1000)
             log.info(
                 "snapshot loaded",
@@ -121,9 +122,10 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
                     await self.sleep(min(self._every_s, 10.0))
 
     async def _save_if_new(self, *, even_if_not: bool = False) -> None:
-        events = await self._engine.run(lambda replica: replica.recommender.events)
-        if events == self._saved_events and not even_if_not:
+        changes = await self._engine.run(lambda replica: replica.changes)
+        if changes == self._saved_changes and not even_if_not:
             self._saved_at = time.monotonic()
+            self._metrics.snapshot_time.set_to_current_time()
             return
         erased_ms = self._erasures.newest_ms
         try:
@@ -134,7 +136,7 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
                 f"{error}; make room in {self._store.root} or name another place with "
                 "FRESHET_SNAPSHOTS. Until then the one before is kept, and a start takes longer."
             ) from error
-        self._saved_events, self._saved_at = events, time.monotonic()
+        self._saved_changes, self._saved_at = changes, time.monotonic()
         self._metrics.snapshots.labels("written").inc()
         self._metrics.snapshot_time.set(snapshot.created_ms / 1000)
         self._metrics.snapshot_bytes.set(size)

@@ -8,6 +8,7 @@ import pytest
 
 from models import saved
 from models.catalogue import ItemFacts
+from models.formats import FORMAT
 from models.interactions import Interactions, Kind
 from models.recommender import Recommender
 from models.settings import EngineSettings
@@ -84,8 +85,9 @@ def test_an_item_that_left_the_catalogue_meanwhile_is_deleted() -> None:
 
 def test_arrays_of_another_version_are_refused_with_what_differs() -> None:
     arrays = Recommender().arrays()
-    with pytest.raises(saved.LayoutError, match="format"):
-        Recommender.of_arrays(arrays | {"format": np.array([99])}, EngineSettings())
+    for unknown in (1, FORMAT + 1):
+        with pytest.raises(saved.LayoutError, match=rf"format {unknown}; .* newest {FORMAT}"):
+            Recommender.of_arrays(arrays | {"format": np.array([unknown])}, EngineSettings())
     narrower = arrays["state.ranker.theta"].astype(np.float16)
     with pytest.raises(saved.LayoutError, match=r"state\.ranker\.theta is float16"):
         Recommender.of_arrays(arrays | {"state.ranker.theta": narrower}, EngineSettings())

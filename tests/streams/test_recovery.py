@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions
@@ -262,6 +263,40 @@ def test_a_topic_made_anew_is_not_taken_for_the_old_one(
             assert worker.process.wait(60) != 0
             assert "was made anew" in worker.log
             assert "FRESHET_SNAPSHOTS" in worker.log
+
+
+def of_format(snapshots: Path, number: int) -> None:
+    """As if another version had written them."""
+    for file in snapshots.glob("*.freshet"):
+        with np.load(file) as archive:
+            arrays = dict(archive) | {"format": np.array([number])}
+        with file.open("wb") as out:
+            np.savez(out, **arrays)
+
+
+def test_a_model_that_cannot_be_read_is_learned_again_or_kept_where_that_cannot_be(
+    kafka: Kafka, topic_prefix: str, cache_dir: Path, tmp_path: Path, folder: Path
+) -> None:
+    topic = f"{topic_prefix}events"
+    with worker_of(kafka, topic_prefix, cache_dir, tmp_path, folder) as worker:
+        kafka.produce(topic, clicks(0, 200), partition=0)
+        worker.wait_for_metric("freshet_model_events", 200)
+        assert worker.terminate() == 0
+        of_format(folder, 1)
+        worker.start()
+        worker.wait_until_ready()
+        worker.wait_for_metric("freshet_model_events", 200)
+        assert "of another version" in worker.log
+        assert worker.terminate() == 0
+        of_format(folder, 1)
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        for done in admin.delete_records([TopicPartition(topic, 0, 50)]).values():
+            done.result(10)
+        before = sorted(folder.iterdir())
+        worker.start()
+        assert worker.process.wait(60) != 0
+        assert "Start the version that wrote it" in worker.log
+        assert sorted(folder.iterdir()) == before
 
 
 def test_events_gone_from_the_log_unlearned_are_counted_and_the_rest_is_learned(
