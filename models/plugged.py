@@ -25,11 +25,11 @@ import importlib
 import inspect
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from models.board import LONGEST_LIST

@@ -21,6 +21,7 @@ from models.formats import FORMAT, of_present_format
 from models.ids import Ids
 from models.interactions import Interactions, Past
 from models.ranking import Ranking, Reason, Recommended
+from models.reasons import NAMED
 from models.reasons import sentence as reasons_in_words
 from models.settings import EngineSettings
 from models.sources import content, covisitation
@@ -555,38 +556,38 @@ class Recommender:
             excluded,
             answers,
         )
-        items, scores = answers.items.tolist(), answers.scores.tolist()
-        told: Iterable[Iterable[Reason | None]] = (
-            self._reasons(answers) if why else repeat(repeat(None))
-        )
+        name = self._items.name
+        listed = zip(answers.items.ravel().tolist(), answers.scores.ravel().tolist(), strict=True)
+        told: Iterable[Reason | None] = self._reasons(answers) if why else repeat(None)
+        recommended = [
+            Recommended(name(item), score, reason)
+            for (item, score), reason in zip(listed, told, strict=False)
+            if item >= 0
+        ]
+        ends = np.cumsum(np.count_nonzero(answers.items >= 0, axis=1)).tolist()
         return [
-            Ranking(
-                name,
-                tuple(
-                    Recommended(self._items.name(item), score, reason)
-                    for item, score, reason in zip(*row, strict=False)
-                    if item >= 0
-                ),
-            )
-            for name, *row in zip(names, items, scores, told, strict=False)
+            Ranking(user, tuple(recommended[begin:end]))
+            for user, begin, end in zip(names, [0, *ends], ends, strict=False)
         ]
 
-    def _reasons(self, answers: Answers) -> Iterator[Iterator[Reason]]:
-        """The reasons of each list, in words."""
-        columns = (answers.source, answers.share, answers.causes, answers.cause_shares)
-        for row in zip(*(column.tolist() for column in columns), strict=True):
-            yield itertools.starmap(self._reason, zip(*row, strict=True))
+    def _reasons(self, answers: Answers) -> Iterator[Reason]:
+        """The reasons of all lists, one list after the other, in words.
 
-    def _reason(
-        self, source: int, share: float, causes: list[int], cause_shares: list[float]
-    ) -> Reason:
-        because_of = tuple(
-            (self._items.name(cause), part)
-            for cause, part in zip(causes, cause_shares, strict=True)
-            if cause >= 0
-        )
-        cause = self._title(causes[0]) if because_of else None
-        return Reason(FAMILIES[source], share, because_of, reasons_in_words(source, cause))
+        Flat lists of numbers: with lists of lists, Python's collector took 15 % of the time of a
+        list with reasons.
+        """
+        name = self._items.name
+        for source, share, causes, parts in zip(
+            answers.source.ravel().tolist(),
+            answers.share.ravel().tolist(),
+            zip(*answers.causes.reshape(-1, NAMED).T.tolist(), strict=True),
+            zip(*answers.cause_shares.reshape(-1, NAMED).T.tolist(), strict=True),
+            strict=True,
+        ):
+            named = zip(causes, parts, strict=True)
+            because_of = tuple([(name(cause), part) for cause, part in named if cause >= 0])
+            cause = self._title(causes[0]) if because_of else None
+            yield Reason(FAMILIES[source], share, because_of, reasons_in_words(source, cause))
 
     def _title(self, item: int) -> str:
         facts = self._described.get(item)
