@@ -1,7 +1,8 @@
 """How fast the engine is, what it holds in memory, and where the time goes.
 
-    python -m benchmarks.engine --items 10000,100000 [--events 100000] [--light] [--json FILE]
-    python -m benchmarks.engine --stream EVENTS.csv.gz [--at-most 50000]
+    python -m benchmarks.engine --items 10000,100000 [--events 100000] [--light] [--content]
+        [--memory] [--json FILE]
+    python -m benchmarks.engine --stream EVENTS.csv.gz [--at-most 50000] [--content]
 
 Synthetic events: users at random; half of the events follow one of 20 successors of the user's last
 item, the others are drawn by Zipf's law over the catalogue, every item of which has occurred once
@@ -25,6 +26,7 @@ import numpy as np
 
 from benchmarks.machine import machine, print_machine
 from models import compiled
+from models.catalogue import ItemFacts
 from models.interactions import Interactions, Kind
 from models.recommender import Recommender
 from models.settings import EngineSettings
@@ -32,6 +34,7 @@ from models.settings import EngineSettings
 CHUNK = 500
 TIMED = 20_000
 START = 1.6e9
+CATEGORIES, ALIKE = 100, 16
 
 #: Settings that are timed by learning alone, from the least work to all of it.
 LEARNING = {
@@ -82,13 +85,32 @@ def chunks(users: list[str], items: list[str], times: np.ndarray) -> Iterator[In
         yield Interactions(users[part], items[part], kinds, values, times[part])
 
 
-def measure(events: list[Interactions], warm: int) -> dict[str, float]:
+def describe(recommender: Recommender, items: list[str], seed: int = 0) -> None:
+    """Give the items categories, and others that they are like."""
+    rng = np.random.default_rng(seed)
+    of = rng.integers(CATEGORIES, size=(len(items), 2))
+    members = [np.flatnonzero(of[:, 0] == category) for category in range(CATEGORIES)]
+    likeness = np.sort(rng.random(ALIKE))[::-1].tolist()
+    parts = [range(at, min(at + 10_000, len(items))) for at in range(0, len(items), 10_000)]
+    for part in parts:
+        recommender.upsert_items(
+            [ItemFacts(items[k], categories=tuple(f"c{c}" for c in of[k])) for k in part]
+        )
+    for part in parts:
+        others = [rng.choice(members[of[k, 0]], ALIKE) for k in part]
+        alike = [[*zip([items[o] for o in row], likeness, strict=True)] for row in others]
+        recommender.link_items([items[k] for k in part], alike)
+
+
+def measure(events: list[Interactions], warm: int, content: bool) -> dict[str, float]:
     """Events per second of processor time: each way of learning from all but the first `warm`
     chunks, then ranking as in an evaluation, then answering."""
     found: dict[str, float] = {}
     recommender = Recommender()
     for name, settings in LEARNING.items():
         recommender = Recommender(settings)
+        if content and settings == EngineSettings():
+            describe(recommender, [*dict.fromkeys(item for c in events for item in c.items)])
         for chunk in events[:warm]:
             recommender.learn(chunk)
         timed = events[warm : -TIMED // CHUNK]
@@ -103,6 +125,14 @@ def measure(events: list[Interactions], warm: int) -> dict[str, float]:
     found["recommending"] = rate(last, answer(True))
     found.update(memory(recommender))
     return found
+
+
+def held(events: list[Interactions]) -> dict[str, float]:
+    """What the engine holds in memory once it has learned all events. The ranker is not asked: it
+    would take five times as long and hold the same."""
+    recommender = Recommender(EngineSettings(practice=0.0))
+    found = {"learning, ranker not asked": rate(events, recommender.learn)}
+    return found | memory(recommender)
 
 
 def rate(events: list[Interactions], work: Callable[[Interactions], object]) -> float:
@@ -129,6 +159,8 @@ def main() -> None:
     parser.add_argument("--light", action="store_true", help="3 events per user, not 20")
     parser.add_argument("--stream", type=Path, help="a file of events instead")
     parser.add_argument("--at-most", type=int)
+    parser.add_argument("--content", action="store_true", help="items that say what they are")
+    parser.add_argument("--memory", action="store_true", help="only what is held in memory")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     facts = machine()
@@ -136,12 +168,15 @@ def main() -> None:
     compiled.compile()
     results: dict[str, Any] = {}
     if given.stream:
-        results[str(given.stream)] = measure(list(recorded(given.stream, given.at_most)), 0)
+        results[str(given.stream)] = measure(
+            list(recorded(given.stream, given.at_most)), 0, given.content
+        )
     else:
         for items in map(int, given.items.split(",")):
             events = list(synthetic(items, given.events, 3 if given.light else 20))
             warm = (items + given.events // 2) // CHUNK
-            results[f"{items} items"] = measure(events, warm)
+            found = held(events) if given.memory else measure(events, warm, given.content)
+            results[f"{items} items"] = found
     for stream, found in results.items():
         print(f"\n{stream}")
         for name, value in found.items():
