@@ -7,7 +7,11 @@ from typing import Any
 
 import faust
 
+from streams import header_names
 from streams.settings import Settings
+
+# Before the first client is made, here or by Faust.
+header_names.read_any()
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
