@@ -352,6 +352,9 @@ def _put_back(
             "replays to 0"
         )
     marks = [(REPLAY_OF, of.encode()), (REPLAYS, b"%d" % (replays + 1))]
+    if topic == settings.topic("erasures"):
+        # The user is to be forgotten as of now, whatever they did since the record was refused.
+        record = record._replace(timestamp_ms=None)
     own = [header for header in record.headers if header[0] not in (REPLAY_OF, REPLAYS)]
     return PutBack(topic, record._replace(headers=own + marks))
 

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import Erasure
+from schemas.limits import MAX_AHEAD_MS
+from streams.intake import Taken
+
+
+def until(taken: Taken[Erasure], now_ms: int) -> int:
+    """Up to when (ms since epoch) an erasure covers its user: the later of its own time and its
+    record's, either of which a producer may have set to long ago, and no later than clocks differ,
+    or the user would be unheard of until then."""
+    record, erasure = taken
+    return min(max(int(record.timestamp), erasure.ts), now_ms + MAX_AHEAD_MS)
 
 
 class Erased:
@@ -18,10 +35,13 @@ class Erased:
         """Users erased."""
         return len(self._until)
 
-    def add(self, user: str, at_ms: int) -> None:
-        """Note that a user was erased at this time (ms since epoch)."""
+    def add(self, user: str, at_ms: int) -> bool:
+        """Note that a user was erased at this time (ms since epoch); whether that is news."""
         fingerprint = _fingerprint(user)
-        self._until[fingerprint] = max(at_ms, self._until.get(fingerprint, at_ms))
+        news = at_ms > self._until.get(fingerprint, -1)
+        if news:
+            self._until[fingerprint] = at_ms
+        return news
 
     def covers(self, user: str, timestamp_ms: int) -> bool:
         """Whether a record of this user, of this time, is one that was to be forgotten."""
@@ -29,6 +49,22 @@ class Erased:
             return False
         until = self._until.get(_fingerprint(user))
         return until is not None and timestamp_ms <= until
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it by name: fingerprints (uint64) and up to when (int64, ms since epoch)."""
+        count = len(self._until)
+        return {
+            "erased.users": np.frombuffer(b"".join(self._until), np.uint64),
+            "erased.until": np.fromiter(self._until.values(), np.int64, count),
+        }
+
+    def load(self, arrays: Mapping[str, NDArray[Any]], since_ms: int) -> None:
+        """Take up what `arrays` gave, but for who was erased before `since_ms`. What was saved
+        before there were such arrays says of nobody that they were erased."""
+        if "erased.users" in arrays:
+            users, until = arrays["erased.users"], arrays["erased.until"].tolist()
+            pairs = zip((user.tobytes() for user in users), until, strict=True)
+            self._until.update((user, at_ms) for user, at_ms in pairs if at_ms >= since_ms)
 
 
 def _fingerprint(user: str) -> bytes:

@@ -9,6 +9,7 @@ from aiokafka import ConsumerRecord
 
 from schemas import decode_erasure
 from streams.engine import Engine
+from streams.erased import until
 from streams.follower import Follower
 from streams.intake import readable
 from streams.metrics import Metrics
@@ -32,19 +33,21 @@ class Erasures:
     ) -> None:
         self._engine, self._metrics, self._told = engine, metrics, told
         self.follower = Follower(settings, settings.topic("erasures"), self._apply)
-        #: When the newest erasure was applied here, ms since epoch; 0 before the first.
+        #: Up to when the newest erasure applied here covers, ms since epoch; 0 before the first.
         self.newest_ms = 0
 
     async def _apply(self, _partition: int, records: Sequence[ConsumerRecord]) -> None:
         now_ms = int(time.time() * 1000)
         erasures = readable(records, decode_erasure, now_ms)
+        users = [erasure.user_id for _, erasure in erasures]
+        untils = [until(taken, now_ms) for taken in erasures]
 
         def forget(replica: Replica) -> None:
-            for record, erasure in erasures:
-                replica.erase(erasure.user_id, record.timestamp)
+            for user, until_ms in zip(users, untils, strict=True):
+                replica.erase(user, until_ms)
 
         await self._engine.run(forget)
         for tell in self._told:
-            tell([erasure.user_id for _, erasure in erasures])
-        self.newest_ms = max([self.newest_ms, *(record.timestamp for record, _ in erasures)])
+            tell(users)
+        self.newest_ms = max([self.newest_ms, *untils])
         self._metrics.erasures.inc(len(erasures))

@@ -9,6 +9,7 @@ learned twice. `docs/decisions/0005-replicas.md` tells why the log of events is 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from streams.erased import Erased
 from streams.intake import Taken
 from streams.settings import Settings
 
+_DAY_MS = 24 * 3600 * 1000
 _KIND = {event_type: Kind[event_type.name] for event_type in EventType}
 
 
@@ -93,8 +95,10 @@ class Replica:
         )
 
     def erase(self, user: str, at_ms: int) -> None:
-        """Forget a user, and learn none of their records up to `at_ms` from now on."""
-        self.erased.add(user, at_ms)
+        """Forget a user, and learn none of their records up to `at_ms` from now on. Told again, at
+        a restart for instance, it forgets nothing of what they did since."""
+        if not self.erased.add(user, at_ms):
+            return
         self.segments.forget(user, self.recommender)
         self.recommender.forget(user)
         self.duplicates.forget(user)
@@ -109,11 +113,12 @@ class Replica:
         return self.recommender.events + self.recommender.links_told
 
     def arrays(self) -> Arrays:
-        """All of it as arrays by name; for the erased users, read `erasures` again."""
+        """All of it as arrays by name."""
         partitions = sorted(self.applied)
         return {
             "applied": np.array([(p, *self.applied[p]) for p in partitions], np.int64),
             **self.duplicates.arrays(),
+            **self.erased.arrays(),
             **self.recommender.arrays(),
         }
 
@@ -126,6 +131,8 @@ class Replica:
         kind = type(self.recommender)
         self.recommender = kind.of_arrays(dict(arrays), self._settings.engine)
         self.duplicates.load(arrays)
+        retention_ms = int(self._settings.erasures_retention_days * _DAY_MS)
+        self.erased.load(arrays, int(time.time() * 1000) - retention_ms)
         places = arrays["applied"].reshape(-1, 3).tolist()
         self.applied = {partition: Place(*place) for partition, *place in places}
 

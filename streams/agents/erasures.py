@@ -12,6 +12,7 @@ import structlog
 
 from schemas import Erasure, decode_erasure
 from streams.engine import Engine
+from streams.erased import until
 from streams.intake import Intake, Taken
 from streams.publisher import Outgoing, Publisher
 from streams.replica import Replica
@@ -32,14 +33,15 @@ class ErasurePath:
 
     async def process(self, chunk: Chunk) -> None:
         """Take one chunk of one partition; on return its users' lists and profiles are gone."""
-        taken, dead = self._intake.take(chunk.records, decode_erasure, int(time.time() * 1000))
+        now_ms = int(time.time() * 1000)
+        taken, dead = self._intake.take(chunk.records, decode_erasure, now_ms)
 
         def forget(replica: Replica) -> None:
-            for record, erasure in taken:
-                replica.erase(erasure.user_id, record.timestamp)
+            for each in taken:
+                replica.erase(each.message.user_id, until(each, now_ms))
 
         await self._engine.run(forget)
-        await self._publish_no_profiles(taken)
+        await self._publish_no_profiles(taken, now_ms)
         # From here on no list made before the erasure is published.
         async with self._publisher.one_at_a_time:
             tombstones = [Outgoing(erasure.user_id.encode(), None) for _, erasure in taken]
@@ -49,14 +51,16 @@ class ErasurePath:
         if taken:
             log.info("users erased", users=len(taken))
 
-    async def _publish_no_profiles(self, taken: Sequence[Taken[Erasure]]) -> None:
+    async def _publish_no_profiles(self, taken: Sequence[Taken[Erasure]], now_ms: int) -> None:
         """In every partition, as whoever wrote the profile may have placed it by another rule; of
         the erasure's time, so that a later profile of the user's is not taken for erased."""
         topic = self._settings.topic("profiles")
         partitions = range(await self._publisher.partitions(topic))
         tombstones = [
-            Outgoing(erasure.user_id.encode(), None, partition=p, timestamp_ms=record.timestamp)
-            for record, erasure in taken
+            Outgoing(
+                each.message.user_id.encode(), None, partition=p, timestamp_ms=until(each, now_ms)
+            )
+            for each in taken
             for p in partitions
         ]
         await self._publisher.publish(topic, tombstones)

@@ -103,6 +103,14 @@ def test_what_is_put_back_is_the_record_as_it_was_and_marked() -> None:
     )
 
 
+def test_an_erasure_is_put_back_as_of_now() -> None:
+    assert (
+        from_letter(buried(Rejectee(topic="shop.erasures")), SETTINGS).record.timestamp_ms is None
+    )
+    line = b'{"topic": "shop.erasures", "value": {"user_id": "ann"}, "timestamp_ms": 1700000000000}'
+    assert from_line(line, SETTINGS).record.timestamp_ms is None
+
+
 def test_a_record_that_is_rejected_again_and_again_is_refused_in_the_end() -> None:
     record = Rejectee()
     for count in range(1, MAX_REPLAYS + 1):

@@ -103,6 +103,34 @@ def test_what_an_erased_user_did_before_is_not_learned_again_and_what_follows_is
     assert learn(replica, records[20:]) == 20
 
 
+def test_who_came_back_after_an_erasure_is_known_after_a_restart_that_reads_it_again() -> None:
+    records = log(40, user="ann")
+    replica, again = Replica(Settings()), Replica(Settings(erasures_retention_days=1e5))
+    learn(replica, records[:20])
+    replica.erase("ann", NOW_MS + 19)
+    learn(replica, records[20:])
+    again.load({name: array.copy() for name, array in replica.arrays().items()})
+    again.erase("ann", NOW_MS + 19)
+    assert same(replica, again)
+    again.erase("ann", NOW_MS + 39)
+    assert b"ann" not in b"".join(array.tobytes() for array in again.arrays().values())
+
+
+def test_who_was_erased_longer_ago_than_the_wish_is_kept_is_not_kept_either() -> None:
+    replica, again = Replica(Settings()), Replica(Settings(erasures_retention_days=1))
+    replica.erase("ann", NOW_MS)
+    again.load({name: array.copy() for name, array in replica.arrays().items()})
+    assert (len(replica.erased), len(again.erased)) == (1, 0)
+
+
+def test_a_save_from_before_the_erased_were_kept_is_taken_up() -> None:
+    replica, again = Replica(Settings()), Replica(Settings())
+    learn(replica, log(10))
+    arrays = {n: a.copy() for n, a in replica.arrays().items() if not n.startswith("erased.")}
+    again.load(arrays)
+    assert same(replica, again)
+
+
 def test_a_plugged_in_model_learns_with_the_replica_and_starts_anew_after_a_load() -> None:
     settings = Settings(
         engine=EngineSettings(plugin="river.reco:BiasedMF", plugin_parameters='{"seed": 1}')
