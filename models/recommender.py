@@ -333,10 +333,12 @@ class Recommender:
             )
         return answers
 
-    def fitting(self, only: Choice) -> list[str]:
-        """All described items that `only` means and that may be recommended to anybody."""
+    def fitting(self, only: Choice, at_most: int) -> list[str] | None:
+        """All described items that `only` means and that may be recommended to anybody; None where
+        these are more than `at_most`."""
         fits = self._described.fitting(only, len(self._norm)) & (self._shown() > 0)
-        return self.item_ids(np.flatnonzero(fits))
+        numbers = np.flatnonzero(fits)
+        return self.item_ids(numbers) if len(numbers) <= at_most else None
 
     def taken(self, item_ids: Sequence[str]) -> NDArray[np.float32]:
         """How often each of these items was taken, float32 [items]: events, those of users with

@@ -4,6 +4,7 @@ second, and would hold up every event behind Python's lock."""
 from __future__ import annotations
 
 import asyncio
+import math
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,9 @@ from streams.settings import Settings
 log = structlog.get_logger(__name__)
 
 _NICENESS = 5
+_KEPT_SECONDS = 3600.0
+"""After the last batch. It holds half a gigabyte, but to start it takes longer than a new item, or
+who asks in words, should wait."""
 
 _encoder: SentenceEncoder | PicturedEncoder | None = None
 
@@ -47,13 +51,11 @@ class EncoderProcess:
         self._turn = asyncio.Lock()
 
     async def encode(
-        self, texts: Sequence[str], images: Sequence[bytes], *, keep_seconds: float = 120.0
+        self, texts: Sequence[str], images: Sequence[bytes]
     ) -> tuple[NDArray[np.float32], list[int]]:
         """float32 [items, dimensions], rows of length 1, and which images could not be read.
 
         images: files, empty where there is none; used where the settings want images.
-        keep_seconds: for how long more may come: as to start it takes seconds, `rest_if_idle`
-        leaves the process alone till then.
 
         Raises:
             EncoderUnavailable: the model cannot be loaded; says what to do.
@@ -61,12 +63,12 @@ class EncoderProcess:
                 was ended; the next call starts another.
         """
         # Also while it starts: what is idle may be looked at meanwhile.
-        self._keep(keep_seconds)
-        try:
-            async with self._turn:
+        self._kept_until = math.inf
+        async with self._turn:
+            try:
                 return await self._encode(texts, images)
-        finally:
-            self._keep(keep_seconds)
+            finally:
+                self._kept_until = time.monotonic() + _KEPT_SECONDS
 
     async def _encode(
         self, texts: Sequence[str], images: Sequence[bytes]
@@ -101,9 +103,6 @@ class EncoderProcess:
             texts=texts,
         )
         _kill(pool)
-
-    def _keep(self, seconds: float) -> None:
-        self._kept_until = max(self._kept_until, time.monotonic() + seconds)
 
     def rest_if_idle(self) -> None:
         """End the process if nothing more is to be expected."""

@@ -33,7 +33,6 @@ from models.content.conversation import Conversation, Conversations
 from models.content.encoder import EncoderUnavailable
 from models.content.titles import Titles
 from models.content.utterance import Part, Utterance, understood
-from models.content.words import CONSIDERED
 from models.index import Nearest
 from models.ranking import Ranking
 from schemas import Rejected, RejectReason, Request
@@ -42,6 +41,7 @@ from streams.content import Content
 from streams.engine import Engine
 from streams.intake import Taken
 from streams.metrics import Metrics
+from streams.nearest import nearest_shown
 from streams.publisher import Outgoing
 from streams.replica import Replica
 from streams.reranking import Reranking, choice_of_request
@@ -52,9 +52,6 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 16
 _MOST_WAITING = 1_000
 """More who ask in words would wait for minutes, and be gone."""
-
-_KEEP_ENCODER_SECONDS = 3600.0
-"""Who asks in words asks again, and should not wait for the encoder to start."""
 
 Vector = NDArray[np.float32]
 
@@ -163,9 +160,7 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
         fault: Exception | None = None
         for _ in range(2):
             try:
-                vectors, _ = await self._content.encoder.encode(
-                    texts, [b""] * len(texts), keep_seconds=_KEEP_ENCODER_SECONDS
-                )
+                vectors, _ = await self._content.encoder.encode(texts, [b""] * len(texts))
                 return list(vectors)
             except BrokenProcessPool as error:
                 fault = error
@@ -247,20 +242,10 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
             near = list(zip(found, cosines, strict=True))
             return await self._engine.run(partial(rank, near=near))
 
-        async def nearest(among: Sequence[str] | None) -> Ranking:
-            (near,) = await asyncio.to_thread(
-                likeness.nearest, query[None], CONSIDERED, exclude=left_out, only=among
-            )
-            return await self._engine.run(partial(rank, near=near))
-
-        if not only:
-            ranking = await nearest(None)
-            if len(ranking.items) >= request.n:
-                return ranking
-        # Filters, or much that is switched off or banned: look where there is something to find.
-        return await nearest(
-            await self._engine.run(lambda replica: replica.recommender.fitting(only))
+        near = await nearest_shown(
+            self._engine, likeness, query, request.user_id, only=only, exclude=left_out
         )
+        return await self._engine.run(partial(rank, near=near))
 
 
 def _parts(said: Utterance) -> Iterator[Part]:
