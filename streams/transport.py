@@ -25,6 +25,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Final, TypeAlias
 
 import faust
@@ -47,6 +48,11 @@ _FETCH_MAX_WAIT_MS: Final = 100
 # it brings: without this, under medium load each brings one record, and fetching takes all there
 # is. A record that comes alone is fetched at once, as the fetch waits at the broker.
 _FETCH_EVERY_S: Final = 0.005
+# So much longer for each chunk that is not acknowledged yet, up to the most: while others wait to
+# be answered, a record is no later for being fetched with more. At half of what the worker can do,
+# a rest of 5 ms could not keep up (p50 1 s and growing).
+_FETCH_LATER_S: Final = 0.001
+_FETCH_AT_LEAST_EVERY_S: Final = 0.025
 
 
 @dataclass(slots=True, eq=False)
@@ -176,6 +182,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         super().__init__(*args, **options)
         # Delivered and not yet committed, in the order of the log.
         self._in_flight: defaultdict[TP, deque[_ChunkMessage]] = defaultdict(deque)
+        # Delivered and not yet acknowledged: partition and last offset. The consumer's thread asks
+        # how many there are.
+        self._unanswered: set[tuple[TP, int]] = set()
         self._some_acked = asyncio.Event()
         self._may_fetch = asyncio.Event()
 
@@ -206,6 +215,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             tp = TP(partition.topic, partition.partition)
             message = self._to_chunk_message(tp, chunk, generation, received_at)
             self._in_flight[tp].append(message)
+            self._unanswered.add((tp, message.offset))
             yield tp, message
 
     async def _wait_next_records(self, timeout: float) -> Any:
@@ -242,7 +252,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             partition=tp.partition,
             high_watermark=high_watermark,
             received_at=received_at,
-            on_ack=self._some_acked.set,
+            on_ack=partial(self._on_ack, tp, int(records[-1].offset)),
         )
         message = _ChunkMessage(
             tp.topic,
@@ -267,6 +277,15 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         """Nothing to note: a chunk is followed by its last offset + 1, whatever lies between."""
 
     # --- committing
+
+    @property
+    def unanswered(self) -> int:
+        """Chunks that were delivered and are not acknowledged. Any thread may ask."""
+        return len(self._unanswered)
+
+    def _on_ack(self, tp: TP, last_offset: int) -> None:
+        self._unanswered.discard((tp, last_offset))
+        self._some_acked.set()
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterable[TP]:
         return [
@@ -314,12 +333,14 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     async def perform_seek(self) -> None:
         self._in_flight.clear()
+        self._unanswered.clear()
         await super().perform_seek()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         await super().on_partitions_revoked(revoked)
         for tp in revoked:
             self._in_flight.pop(TP(*tp), None)
+        self._unanswered = {(tp, last) for tp, last in self._unanswered if tp not in revoked}
 
     def _new_consumer_thread(self) -> "_ConsumerThread":
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -350,17 +371,24 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         # Faust has no setting for it; aiokafka reads it when the consumer starts.
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
-        consumer._client.send = _at_intervals(consumer._client.send)
+        consumer._client.send = _at_intervals(consumer._client.send, self._rest_s)
         return consumer
 
+    def _rest_s(self) -> float:
+        """From one fetch to the next."""
+        rest = _FETCH_EVERY_S + _FETCH_LATER_S * self.consumer.unanswered
+        return float(min(rest, _FETCH_AT_LEAST_EVERY_S))
 
-def _at_intervals(send: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+
+def _at_intervals(
+    send: Callable[..., Awaitable[Any]], rest_s: Callable[[], float]
+) -> Callable[..., Awaitable[Any]]:
     """An aiokafka client's `send` that lets each broker rest between two fetches."""
     sent_at: defaultdict[int, float] = defaultdict(float)
 
     async def send_later(node_id: int, request: Any, **options: Any) -> Any:
         if isinstance(request, FetchRequest):
-            await asyncio.sleep(sent_at[node_id] + _FETCH_EVERY_S - time.monotonic())
+            await asyncio.sleep(sent_at[node_id] + rest_s() - time.monotonic())
             sent_at[node_id] = time.monotonic()
         return await send(node_id, request, **options)
 
