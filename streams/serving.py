@@ -30,6 +30,11 @@ log = structlog.get_logger(__name__)
 #: Users ranked in a turn: so few that the first need not wait for the last of a large chunk, and
 #: that learning comes in between; so many that the steps around it cost little.
 _AT_ONCE = 64
+#: How long a turn waits for more once something has come. A fetch brings chunks of several
+#: partitions, one after another: a turn that begins with the first leaves the others to one of
+#: their own, with half of the users for all that surrounds it. At 1,500 events/s (two cores, broker
+#: and load among them) p99 was 88 ms with it and 146 ms without; the median did not move.
+_GATHER_SECONDS = 0.003
 #: For how long after a chunk that was behind the worker counts as overloaded.
 _OVERLOADED_SECONDS = 1.0
 
@@ -118,6 +123,8 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
     async def _take_turns(self) -> None:
         publishing: asyncio.Task[None] | None = None
         while not self.should_stop:
+            if self._arrived:
+                await asyncio.sleep(_GATHER_SECONDS)
             self._something_came.clear()
             lessons, self._arrived = self._arrived, []
             places = self._waiting.take(_AT_ONCE, self._due())
