@@ -109,12 +109,12 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     request_path = RequestPath(intake, engine, reranking, answers, metrics, words)
     erasure_path = ErasurePath(settings, intake, engine, publisher)
     _attach(app, settings.topic("events"), event_path.process, watch)
-    _attach(app, settings.topic("items"), item_path.process, watch)
-    _attach(app, settings.topic("rules"), rule_path.process, watch)
-    _attach(app, settings.topic("editorial"), editorial_path.process, watch)
-    _attach(app, settings.topic("profiles"), profile_path.process, watch)
+    _attach(app, settings.topic("items"), item_path.process, watch, seldom=True)
+    _attach(app, settings.topic("rules"), rule_path.process, watch, seldom=True)
+    _attach(app, settings.topic("editorial"), editorial_path.process, watch, seldom=True)
+    _attach(app, settings.topic("profiles"), profile_path.process, watch, seldom=True)
     _attach(app, settings.topic("requests"), request_path.process, watch)
-    _attach(app, settings.topic("erasures"), erasure_path.process, watch)
+    _attach(app, settings.topic("erasures"), erasure_path.process, watch, seldom=True)
     # The snapshot before what is learned on top of it, and who is not to be learned from before
     # what is learned; the group is joined by a worker that knows all there is to know.
     beside = [serving, *(content.services if content else ()), *([words] if words else ())]
@@ -128,7 +128,9 @@ _CHUNKS_IN_FLIGHT = 64
 Process = Callable[[Chunk], Awaitable[asyncio.Future[Any] | None]]
 
 
-def _attach(app: ChunkApp, topic: str, process: Process, watch: Watch) -> None:
+def _attach(
+    app: ChunkApp, topic: str, process: Process, watch: Watch, *, seldom: bool = False
+) -> None:
     """Make `process` the agent of `topic`."""
 
     async def agent(chunks: AsyncIterator[Chunk]) -> None:
@@ -150,7 +152,7 @@ def _attach(app: ChunkApp, topic: str, process: Process, watch: Watch) -> None:
                 await places.acquire()
                 group.create_task(handle(chunk))
 
-    app.agent(app.chunk_topic(topic), name=f"freshet.{topic}")(agent)
+    app.agent(app.chunk_topic(topic, seldom=seldom), name=f"freshet.{topic}")(agent)
 
 
 def _faust_app(settings: Settings) -> ChunkApp:

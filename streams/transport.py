@@ -23,7 +23,7 @@ exception, which ends the process instead (see `ChunkApp`).
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Final, TypeAlias
@@ -53,6 +53,9 @@ _FETCH_EVERY_S: Final = 0.005
 # a rest of 5 ms could not keep up (p50 1 s and growing).
 _FETCH_LATER_S: Final = 0.001
 _FETCH_AT_LEAST_EVERY_S: Final = 0.025
+# Each partition in a fetch costs, both here and at the broker, also where it brings nothing. Those
+# of topics that are seldom written are in one fetch of many; all are in one that may wait.
+_SELDOM_EVERY_S: Final = 0.05
 
 
 @dataclass(slots=True, eq=False)
@@ -144,15 +147,22 @@ class ChunkApp(faust.App):  # type: ignore[misc]
     def __init__(self, app_id: str, *, drain_timeout_s: float = 5.0, **options: Any) -> None:
         super().__init__(app_id, **{**self.DEFAULTS, **options})
         self.chunk_topics: set[str] = set()
+        self.seldom_topics: set[str] = set()
         self.drain_timeout_s = drain_timeout_s
         #: Called before a rebalance or a stop waits for the chunks being worked on, with no chunk
         #: delivered any more. Here, work gathered over several chunks is to be finished at once, so
         #: that they are acknowledged now and not when its time would have come.
         self.before_drain: Callable[[], Awaitable[None]] = _nothing
 
-    def chunk_topic(self, name: str, **options: Any) -> Any:
-        """A channel for `@app.agent(...)`, whose stream yields a `Chunk` at a time."""
+    def chunk_topic(self, name: str, *, seldom: bool = False, **options: Any) -> Any:
+        """A channel for `@app.agent(...)`, whose stream yields a `Chunk` at a time.
+
+        seldom  whether its records may come a twentieth of a second later, so that the fetches of
+                the other topics, where they are many, cost less
+        """
         self.chunk_topics.add(name)
+        if seldom:
+            self.seldom_topics.add(name)
         return self.topic(name, schema=ChunkSchema(), **options)
 
     def _new_transport(self) -> "ChunkTransport":
@@ -371,7 +381,8 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer = super()._create_worker_consumer(transport)
         # Faust has no setting for it; aiokafka reads it when the consumer starts.
         consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS
-        consumer._client.send = _at_intervals(consumer._client.send, self._rest_s)
+        seldom = self.consumer.app.seldom_topics
+        consumer._client.send = _paced(consumer._client.send, self._rest_s, seldom)
         return consumer
 
     def _rest_s(self) -> float:
@@ -380,16 +391,23 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return float(min(rest, _FETCH_AT_LEAST_EVERY_S))
 
 
-def _at_intervals(
-    send: Callable[..., Awaitable[Any]], rest_s: Callable[[], float]
+def _paced(
+    send: Callable[..., Awaitable[Any]], rest_s: Callable[[], float], seldom: Collection[str]
 ) -> Callable[..., Awaitable[Any]]:
-    """An aiokafka client's `send` that lets each broker rest between two fetches."""
-    sent_at: defaultdict[int, float] = defaultdict(float)
+    """An aiokafka client's `send` that lets each broker rest between two fetches, and asks it for
+    the topics that are `seldom` written every now and then."""
+    fetched_at: defaultdict[int, float] = defaultdict(float)
+    all_fetched_at: defaultdict[int, float] = defaultdict(float)
 
-    async def send_later(node_id: int, request: Any, **options: Any) -> Any:
+    async def send_paced(node_id: int, request: Any, **options: Any) -> Any:
         if isinstance(request, FetchRequest):
-            await asyncio.sleep(sent_at[node_id] + rest_s() - time.monotonic())
-            sent_at[node_id] = time.monotonic()
+            await asyncio.sleep(fetched_at[node_id] + rest_s() - time.monotonic())
+            now = fetched_at[node_id] = time.monotonic()
+            often = [(topic, places) for topic, places in request.topics if topic not in seldom]
+            if often and now < all_fetched_at[node_id] + _SELDOM_EVERY_S:
+                request._topics = often
+            else:
+                all_fetched_at[node_id] = now
         return await send(node_id, request, **options)
 
-    return send_later
+    return send_paced

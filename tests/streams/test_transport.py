@@ -1,5 +1,6 @@
 """The chunk transport on a real broker: order, acknowledgement, rebalances, crashes."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -11,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.protocol.fetch import FetchRequest
 from kafka import Kafka
 
 from streams.broker import EmbeddedBroker
-from streams.transport import Chunk
+from streams.transport import Chunk, _paced
 
 QUICK_TO_NOTICE = {"broker_session_timeout": 2.0, "broker_heartbeat_interval": 0.3}
 """A group that notices a dead member after two seconds instead of ten."""
@@ -319,3 +321,39 @@ def test_a_chunk_may_be_acknowledged_twice():
     chunk.ack()
     assert chunk.acked
     assert calls == [True, True]
+
+
+def fetch_of(*topics: str) -> FetchRequest:
+    return FetchRequest(100, 1, 1 << 20, 0, [(topic, [(0, 0, 1 << 20)]) for topic in topics])
+
+
+def test_topics_seldom_written_are_in_a_fetch_now_and_then_and_in_one_of_their_own(monkeypatch):
+    sent = []
+
+    async def send(_node_id, request):
+        sent.append([topic for topic, _ in request.topics])
+
+    async def fetch_thrice() -> None:
+        paced = _paced(send, lambda: 0.0, {"items"})
+        await paced(0, fetch_of("events", "items"))
+        await paced(0, fetch_of("events", "items"))
+        await paced(0, fetch_of("items"))
+        monkeypatch.setattr("streams.transport._SELDOM_EVERY_S", 0.0)
+        await paced(0, fetch_of("events", "items"))
+
+    asyncio.run(fetch_thrice())
+    assert sent == [["events", "items"], ["events"], ["items"], ["events", "items"]]
+
+
+def test_a_broker_rests_between_two_fetches_and_for_nothing_else():
+    async def send(_node_id, _request):
+        return time.monotonic()
+
+    async def times() -> list[float]:
+        paced = _paced(send, lambda: 0.2, ())
+        requests = (fetch_of("events"), fetch_of("events"), "a heartbeat")
+        return [await paced(0, request) for request in requests]
+
+    first, second, other = asyncio.run(times())
+    assert second - first >= 0.19
+    assert other - second < 0.1
