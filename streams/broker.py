@@ -6,6 +6,7 @@ The jars come from the cache that `freshet setup` fills (`streams.jars`), the Ja
 
 import fcntl
 import os
+import shutil
 import signal
 import socket
 import struct
@@ -29,6 +30,8 @@ _CLUSTER_ID: Final = "RnJlc2hldEVtYmVkZGVkLg"
 _LOG_DIR: Final = "kafka-logs"  # relative: Kafka runs in the data folder, which may then be moved
 _STOP_GRACE_S: Final = 10.0
 _LOG_TAIL_LINES: Final = 12
+#: With less room than this on the disk, that is why Kafka ended; it may not even have logged it.
+_FULL_BYTES: Final = 1 << 20
 
 _SERVER_SETTINGS: Final[Mapping[str, str]] = {
     "process.roles": "broker,controller",
@@ -307,7 +310,12 @@ class EmbeddedBroker:
 
     def _log_tail(self) -> str:
         lines = self._read_log().splitlines()[-_LOG_TAIL_LINES:]
-        return "".join(f"\n  {line}" for line in (f"The end of {self.log_file}:", *lines))
+        full = (
+            " The disk is full: make room, or choose another place with --data-dir."
+            if self.data_dir.exists() and shutil.disk_usage(self.data_dir).free < _FULL_BYTES
+            else ""
+        )
+        return full + "".join(f"\n  {line}" for line in (f"The end of {self.log_file}:", *lines))
 
 
 def run_broker(

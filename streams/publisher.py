@@ -114,7 +114,14 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
         deadline = asyncio.get_running_loop().time() + self._settings.stall_seconds
         while True:
             try:
-                return await step()
+                # An idempotent producer itself tries for ever.
+                async with asyncio.timeout_at(deadline):
+                    return await step()
+            except TimeoutError:
+                raise PublishError(
+                    f"cannot produce to {topic}: no broker took it in "
+                    f"{self._settings.stall_seconds:g} s"
+                ) from None
             except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
                 raise PublishError(
                     f"{topic} does not take a record of this size: {error}"

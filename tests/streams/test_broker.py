@@ -153,6 +153,20 @@ def test_a_broker_that_ends_while_starting_shows_the_end_of_its_log(tmp_path, ca
     assert not broker.running
 
 
+def test_a_disk_that_is_full_is_named(tmp_path, cache_dir):
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "tmpfs", tmp_path]
+    if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        pytest.skip("a small file system cannot be mounted here (needs root)")
+    try:
+        (tmp_path / "data").mkdir()
+        (tmp_path / "filler").write_bytes(b"x" * 390_000)
+        broker = EmbeddedBroker(tmp_path / "data", cache_dir=cache_dir)
+        with pytest.raises(BrokerError, match=r"disk is full.*--data-dir"):
+            broker.start()
+    finally:
+        subprocess.run(["umount", "-l", tmp_path], check=False)
+
+
 def test_a_broker_that_died_is_noticed(tmp_path, cache_dir):
     broker = EmbeddedBroker(tmp_path, cache_dir=cache_dir)
     with pytest.raises(BrokerError, match="not running"):

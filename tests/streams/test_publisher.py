@@ -9,7 +9,7 @@ from kafka import Kafka
 from streams import publisher
 from streams.broker import EmbeddedBroker, free_port
 from streams.kafka import client_options
-from streams.publisher import Publisher
+from streams.publisher import Outgoing, Publisher, PublishError
 from streams.settings import Settings
 
 pytestmark = [pytest.mark.broker, pytest.mark.slow]
@@ -41,3 +41,23 @@ def test_how_many_partitions_a_topic_has_is_answered_once_the_broker_is_back(
     with broker:
         settings = Settings(bootstrap_servers=broker.bootstrap_servers)
         assert asyncio.run(ask(settings)) == 3
+
+
+def test_a_broker_that_does_not_come_back_is_waited_for_as_long_as_the_settings_say(
+    cache_dir: Path, tmp_path: Path
+) -> None:
+    async def publish(settings: Settings) -> None:
+        publisher = Publisher(settings)
+        await publisher.on_start()
+        try:
+            await publisher.publish("t", [Outgoing(b"key", b"before")])
+            await asyncio.to_thread(broker.kill)
+            with pytest.raises(PublishError, match="no broker took it in 5 s"):
+                await publisher.publish("t", [Outgoing(b"key", b"after")])
+        finally:
+            await publisher.on_stop()
+
+    with EmbeddedBroker(tmp_path / "kafka", cache_dir=cache_dir) as broker:
+        Kafka(broker.bootstrap_servers).create("t")
+        settings = Settings(bootstrap_servers=broker.bootstrap_servers, stall_seconds=5)
+        asyncio.run(publish(settings))
