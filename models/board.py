@@ -21,6 +21,11 @@ LINES = 16_384
 CANDIDATES = 1_024
 """Most items that are ranked."""
 
+ROW = CANDIDATES + 16
+"""Places of a row with one number per candidate. Rows 4,096 bytes apart would all lie in the same
+few places of the processor's nearest cache: reading one candidate's column took half as long again.
+"""
+
 LONGEST_LIST = 128
 """Longest list that can be asked for."""
 
@@ -36,18 +41,26 @@ TALLY = 12
 
 MASKED = np.int32(-1)
 
+DIFFERING = 3
+"""Entry of `number`: the columns, in `order`, that the ranker takes one by one."""
+
 
 class Board(NamedTuple):
     """mark: int32 [items, 2], (ranking number, line or MASKED) of each item.
 
-    number: int64 [3]: the ranking's number; lines in use; categories in `profiled`.
+    number: int64 [4]: the ranking's number; lines in use; categories in `profiled`; DIFFERING.
     item: int32 [LINES]. tally: float32 [LINES, TALLY], accumulated scores. chosen: int32 [LINES],
     1 + the line's place among the candidates, or 0. candidate: int32 [CANDIDATES], lines.
-    best: float32 [6], the highest of each score. by_score: float32 [6, LINES].
-    evidence: float32 [COLUMNS, CANDIDATES]. score, chance: float32 [CANDIDATES], the ranker's.
+    best: float32 [6], the highest of each score. by_score: float32 [6, LINES + 16].
+    evidence: float32 [COLUMNS, ROW]. score, chance: float32 [ROW], hidden: float32 [units, ROW],
+    the ranker's. order: int32 [COLUMNS], columns of evidence, those in which the candidates differ
+    first, up to a multiple of 4; passing: float32 [units], what the others give. pushed: int32
+    [ROW], candidates that its step looks at; through: float32 [4, units], how far four of them
+    push each unit.
     profile: float32 [categories, 3], what the user takes of each (`sources.categories`); profiled:
     int32, the categories where it is not 0.
-    user_mark, similarity, visitor, anchor, anchor_item: of users met (`sources.neighbours`).
+    user_mark, similarity, visitor, anchor, anchor_item: of users met (`sources.neighbours`);
+    told_item, told_distance, told_by: what they took, how long after, and who.
     draw: uint64 [1], a random sequence for what is no learned state.
     top, query, pull, drawn, odds, linear, column, units: passing values;
     own_column, own_units: one candidate's evidence, and what the neural part makes of it.
@@ -67,6 +80,10 @@ class Board(NamedTuple):
     score: NDArray[np.float32]
     chance: NDArray[np.float32]
     hidden: NDArray[np.float32]
+    order: NDArray[np.int32]
+    passing: NDArray[np.float32]
+    pushed: NDArray[np.int32]
+    through: NDArray[np.float32]
     profile: NDArray[np.float32]
     profiled: NDArray[np.int32]
     user_mark: NDArray[np.int32]
@@ -74,6 +91,9 @@ class Board(NamedTuple):
     visitor: NDArray[np.int32]
     anchor: NDArray[np.int32]
     anchor_item: NDArray[np.int32]
+    told_item: NDArray[np.int32]
+    told_distance: NDArray[np.int32]
+    told_by: NDArray[np.int32]
     top: NDArray[np.float32]
     query: NDArray[np.float32]
     pull: NDArray[np.float32]
@@ -90,21 +110,27 @@ class Board(NamedTuple):
     part: NDArray[np.float32]
 
 
-def new_board(items: int, users: int, categories: int, hidden: int, visitors: int) -> Board:
+def new_board(
+    items: int, users: int, categories: int, hidden: int, visitors: int, told: int
+) -> Board:
     """Scratch for this many items, users and categories."""
     return Board(
         mark=np.zeros((items, 2), np.int32),
-        number=np.zeros(3, np.int64),
+        number=np.zeros(4, np.int64),
         item=np.zeros(LINES, np.int32),
         tally=np.zeros((LINES, TALLY), np.float32),
         chosen=np.zeros(LINES, np.int32),
         candidate=np.zeros(CANDIDATES, np.int32),
         best=np.zeros(6, np.float32),
-        by_score=np.zeros((6, LINES), np.float32),
-        evidence=np.zeros((COLUMNS, CANDIDATES), np.float32),
-        score=np.zeros(CANDIDATES, np.float32),
-        chance=np.zeros(CANDIDATES, np.float32),
-        hidden=np.zeros((hidden, CANDIDATES), np.float32),
+        by_score=np.zeros((6, LINES + 16), np.float32),
+        evidence=np.zeros((COLUMNS, ROW), np.float32),
+        score=np.zeros(ROW, np.float32),
+        chance=np.zeros(ROW, np.float32),
+        hidden=np.zeros((hidden, ROW), np.float32),
+        order=np.arange(COLUMNS, dtype=np.int32),
+        passing=np.zeros(hidden, np.float32),
+        pushed=np.zeros(ROW, np.int32),
+        through=np.zeros((4, hidden), np.float32),
         profile=np.zeros((categories, 3), np.float32),
         profiled=np.zeros(categories, np.int32),
         user_mark=np.zeros((users, 2), np.int32),
@@ -112,6 +138,9 @@ def new_board(items: int, users: int, categories: int, hidden: int, visitors: in
         visitor=np.zeros(visitors, np.int32),
         anchor=np.zeros(visitors, np.int32),
         anchor_item=np.zeros(visitors, np.int32),
+        told_item=np.zeros(told, np.int32),
+        told_distance=np.zeros(told, np.int32),
+        told_by=np.zeros(told, np.int32),
         top=np.zeros(8, np.float32),
         query=np.zeros(64, np.float32),
         pull=np.zeros(64, np.float32),

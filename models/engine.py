@@ -229,29 +229,40 @@ def _shortlist(board, chosen):  # type: ignore[no-untyped-def]
 def _scores_as_evidence(board, chosen, walked):  # type: ignore[no-untyped-def]
     """Columns RELATIVE … STRONGEST_FORWARD, FOLLOWING and LINKED, from the tallies."""
     out, tally = board.evidence, board.tally
+    for x in range(chosen):
+        line = board.candidate[x]
+        norm = tally[line, NORM]
+        for c in range(SCORES):
+            out[RELATIVE + c, x] = tally[line, c] * norm
+        out[SUPPORT, x] = tally[line, LINKS]
+        out[FOLLOWING, x] = tally[line, AFTER] * norm
+        out[STRONGEST, x] = tally[line, BEST] * norm
+        out[STRONGEST_FORWARD, x] = tally[line, BEST_FORWARD] * norm
+    # Logarithms apart from the look-ups: so they are taken of many at once.
     for c in range(SCORES):
-        best = board.best[c]
+        best, relative, absolute = board.best[c], out[RELATIVE + c], out[ABSOLUTE + c]
         if best > 0:
             inverse = F(1) / best
             offset = max(F(-6), log(best + F(1e-9)))
             for x in range(chosen):
-                line = board.candidate[x]
-                z = log(tally[line, c] * tally[line, NORM] * inverse + F(2e-3))
-                out[RELATIVE + c, x] = z
-                out[ABSOLUTE + c, x] = z + offset if tally[line, c] > 0 else F(NOTHING)
+                score = relative[x]
+                z = log(score * inverse + F(2e-3))
+                relative[x] = z
+                absolute[x] = z + offset if score > 0 else F(NOTHING)
         else:
             for x in range(chosen):
-                out[RELATIVE + c, x] = F(FLOOR)
-                out[ABSOLUTE + c, x] = F(NOTHING)
+                relative[x] = F(FLOOR)
+                absolute[x] = F(NOTHING)
+    support, linked, following = out[SUPPORT], out[LINKED], out[FOLLOWING]
+    strongest, forward = out[STRONGEST], out[STRONGEST_FORWARD]
+    inverse = F(1) / max(board.best[NEIGHBOURS], F(1e-9))
+    share = F(1) / F(max(walked, 1))
     for x in range(chosen):
-        line = board.candidate[x]
-        norm = tally[line, NORM]
-        out[SUPPORT, x] = log(tally[line, LINKS] + F(1))
-        out[LINKED, x] = tally[line, LINKS] / F(max(walked, 1))
-        followed = tally[line, AFTER] * norm / max(board.best[NEIGHBOURS], F(1e-9))
-        out[FOLLOWING, x] = log(followed + F(2e-3))
-        out[STRONGEST, x] = log(tally[line, BEST] * norm + F(1e-3))
-        out[STRONGEST_FORWARD, x] = log(tally[line, BEST_FORWARD] * norm + F(1e-3))
+        linked[x] = support[x] * share
+        support[x] = log(support[x] + F(1))
+        following[x] = log(following[x] * inverse + F(2e-3))
+        strongest[x] = log(strongest[x] + F(1e-3))
+        forward[x] = log(forward[x] + F(1e-3))
 
 
 @inlined
@@ -521,7 +532,7 @@ def run(state, rules, task, users, items, kinds, values, times, begin, norm, exc
                         _note(state.hits, answers.ranks, k, c, UNKNOWN)
             if learning:
                 ranker.observe(state.ranker, board.evidence, chosen)
-            ranker.normalise(state.ranker, board.evidence, chosen)
+            ranker.normalise(state.ranker, board, chosen)
             ranker.ask(state.ranker, history, user, slot, board, chosen)
             if k < answers.items.shape[0]:
                 _best_of(board, chosen, answers.items[k], answers.scores[k])

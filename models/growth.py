@@ -24,7 +24,7 @@ from models.sources import (
     trends,
 )
 from models.sources.content import Content
-from models.sources.neighbours import MET
+from models.sources.neighbours import MET, TOLD
 from models.user import GUEST, ITEM, TIME, Users, new_users, remember
 
 FIRST = 1024
@@ -55,7 +55,7 @@ def new_state(seed: int) -> State:
         time=np.zeros(4),
         random=np.array([seed], np.uint64),
         hits=np.zeros((1 + len(STRATEGIES), 2), np.int64),
-        board=new_board(FIRST, FIRST, FIRST, HIDDEN, MET),
+        board=new_board(FIRST, FIRST, FIRST, HIDDEN, MET, TOLD),
     )
 
 
@@ -70,7 +70,7 @@ def with_board(state: State) -> State:
     """The same after loading arrays: with a board as large as it needs, and views made anew."""
     items, users = len(state.covisitation.norm), len(state.users.dropped)
     count = len(state.categories.events)
-    return relinked(state._replace(board=new_board(items, users, count, HIDDEN, MET)))
+    return relinked(state._replace(board=new_board(items, users, count, HIDDEN, MET, TOLD)))
 
 
 def with_categories(state: State, count: int) -> State:

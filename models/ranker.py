@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.board import DIFFERING
 from models.evidence import (
     COLUMNS,
     CONTENT,
@@ -179,14 +180,25 @@ def observe(state, evidence, chosen):  # type: ignore[no-untyped-def]
 
 
 @bare_kernel
-def normalise(state, evidence, chosen):  # type: ignore[no-untyped-def]
-    """Evidence to mean 0, variance 1, within ±CLIP; in place."""
+def normalise(state, board, chosen):  # type: ignore[no-untyped-def]
+    """Evidence to mean 0, variance 1, within ±CLIP; in place. And board.order: columns in which
+    candidates differ first; most users and streams leave a quarter of them or more without."""
+    differing, same = 0, COLUMNS
     for f in range(COLUMNS):
         mean = F(state.mean[f])
         scale = F(1.0 / np.sqrt(state.variance[f] + 1e-4))
-        row = evidence[f]
+        row = board.evidence[f]
+        first, others = row[0], np.int32(0)
         for x in range(chosen):
+            others += np.int32(row[x] != first)
             row[x] = min(max((row[x] - mean) * scale, -CLIP), CLIP)
+        if others > 0:
+            board.order[differing] = f
+            differing += 1
+        else:
+            same -= 1
+            board.order[same] = f
+    board.number[DIFFERING] = (differing + 3) // 4 * 4
 
 
 @bare_kernel
@@ -206,39 +218,82 @@ def ask(state, history, user, slot, board, chosen):  # type: ignore[no-untyped-d
     for back in range(min(history.size[user], WALK)):
         item = history.words[newest - back, ITEM]
         if item >= 0:
-            s = slot[item]
-            for f in range(RANK):
-                query[f] += fade * state.into[s, f]
+            vector = state.into[slot[item]]
+            for f in range(vector.shape[0]):
+                query[f] += fade * vector[f]
         fade *= F(WALK_DECAY)
     for x in range(chosen):
         s = slot[board.item[board.candidate[x]]]
-        z = state.scalar[s, BIAS]
-        for f in range(RANK):
-            z += query[f] * state.out[s, f]
+        z, vector = state.scalar[s, BIAS], state.out[s]
+        for f in range(vector.shape[0]):
+            z += query[f] * vector[f]
         score[x] = z
-    for f in range(COLUMNS):
-        w, row = weight[f], evidence[f]
+    order, differing = board.order, board.number[DIFFERING]
+    for k in range(0, differing, 4):
+        f0, f1, f2, f3 = order[k], order[k + 1], order[k + 2], order[k + 3]
+        w0, w1, w2, w3 = weight[f0], weight[f1], weight[f2], weight[f3]
+        r0, r1, r2, r3 = evidence[f0], evidence[f1], evidence[f2], evidence[f3]
         for x in range(chosen):
-            score[x] += w * row[x]
+            score[x] += w0 * r0[x] + w1 * r1[x] + w2 * r2[x] + w3 * r3[x]
     for h in range(HIDDEN):
         z = theta[_B + h]
         for c in range(CONTEXT):
             z += theta[_V + h * CONTEXT + c] * context[c]
         board.units[h] = z
-        units = board.hidden[h]
+        board.passing[h] = z
+    same = F(0)  # to all candidates
+    for k in range(differing, COLUMNS):
+        f = order[k]
+        value, weights = evidence[f, 0], theta[f * HIDDEN : f * HIDDEN + HIDDEN]
+        same += weight[f] * value
+        for h in range(weights.shape[0]):
+            board.passing[h] += weights[h] * value
+    for x in range(chosen):
+        score[x] += same
+    for h in range(0, HIDDEN, 4):
+        _four_units(theta, board, h, chosen)
+
+
+@bare_kernel
+def _four_units(theta, board, h, chosen):  # type: ignore[no-untyped-def]
+    """Units h to h + 3 of all candidates, and what they add to the scores.
+
+    Four units and four columns at a time: a number that was fetched serves in four products.
+    """
+    score, units, order, evidence = board.score, board.passing, board.order, board.evidence
+    u0, u1, u2, u3 = board.hidden[h], board.hidden[h + 1], board.hidden[h + 2], board.hidden[h + 3]
+    z0, z1, z2, z3 = units[h], units[h + 1], units[h + 2], units[h + 3]
+    for x in range(chosen):
+        u0[x] = z0
+        u1[x] = z1
+        u2[x] = z2
+        u3[x] = z3
+    for k in range(0, board.number[DIFFERING], 4):
+        f0, f1, f2, f3 = order[k], order[k + 1], order[k + 2], order[k + 3]
+        at = f0 * HIDDEN + h
+        a0, a1, a2, a3 = theta[at], theta[at + 1], theta[at + 2], theta[at + 3]
+        at = f1 * HIDDEN + h
+        b0, b1, b2, b3 = theta[at], theta[at + 1], theta[at + 2], theta[at + 3]
+        at = f2 * HIDDEN + h
+        c0, c1, c2, c3 = theta[at], theta[at + 1], theta[at + 2], theta[at + 3]
+        at = f3 * HIDDEN + h
+        d0, d1, d2, d3 = theta[at], theta[at + 1], theta[at + 2], theta[at + 3]
+        ra, rb, rc, rd = evidence[f0], evidence[f1], evidence[f2], evidence[f3]
         for x in range(chosen):
-            units[x] = z
-        for f in range(0, COLUMNS, 4):
-            at = f * HIDDEN + h
-            w0, w1 = theta[at], theta[at + HIDDEN]
-            w2, w3 = theta[at + 2 * HIDDEN], theta[at + 3 * HIDDEN]
-            r0, r1, r2, r3 = evidence[f], evidence[f + 1], evidence[f + 2], evidence[f + 3]
-            for x in range(chosen):
-                units[x] += w0 * r0[x] + w1 * r1[x] + w2 * r2[x] + w3 * r3[x]
-        w = theta[_W2 + h]
-        for x in range(chosen):
-            units[x] = max(units[x], F(0))
-            score[x] += w * units[x]
+            a, b, c, d = ra[x], rb[x], rc[x], rd[x]
+            u0[x] += a0 * a + b0 * b + c0 * c + d0 * d
+            u1[x] += a1 * a + b1 * b + c1 * c + d1 * d
+            u2[x] += a2 * a + b2 * b + c2 * c + d2 * d
+            u3[x] += a3 * a + b3 * b + c3 * c + d3 * d
+    at = _W2 + h
+    w0, w1, w2, w3 = theta[at], theta[at + 1], theta[at + 2], theta[at + 3]
+    for x in range(chosen):
+        z0, z1, z2, z3 = max(u0[x], F(0)), max(u1[x], F(0)), max(u2[x], F(0)), max(u3[x], F(0))
+        u0[x] = z0
+        u1[x] = z1
+        u2[x] = z2
+        u3[x] = z3
+        score[x] += w0 * z0 + w1 * z1 + w2 * z2 + w3 * z3
 
 
 @bare_kernel
@@ -268,8 +323,9 @@ def fall_of(theta, weight, units, before, column, passing):  # type: ignore[no-u
             weights = theta[f * HIDDEN : f * HIDDEN + HIDDEN]
             for h in range(weights.shape[0]):
                 passing[h] += weights[h] * difference
-    for h in range(HIDDEN):
-        fall += theta[_W2 + h] * (max(units[h], F(0)) - max(passing[h], F(0)))
+    out = theta[_W2 : _W2 + HIDDEN]
+    for h in range(out.shape[0]):
+        fall += out[h] * (max(units[h], F(0)) - max(passing[h], F(0)))
     return fall
 
 
@@ -277,7 +333,7 @@ def fall_of(theta, weight, units, before, column, passing):  # type: ignore[no-u
 def tell(state, history, user, slot, board, chosen, right, random):  # type: ignore[no-untyped-def]
     """One step towards the candidate that was taken; after `ask` on the same board."""
     theta, context, gradient = state.theta, state.context, state.gradient
-    evidence, score, chance = board.evidence, board.score, board.chance
+    score, chance = board.score, board.chance
     highest = score[0]
     for x in range(chosen):
         highest = max(highest, score[x])
@@ -291,8 +347,7 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
     for f in range(RANK):
         length += state.query[f] * state.query[f]
     length /= F(RANK)
-    linear, column, back, pull = board.linear, board.column, board.units, board.pull
-    through = board.odds
+    linear, back, pull, pushed = board.linear, board.units, board.pull, board.pushed
     for f in range(COLUMNS):
         linear[f] = F(0)
     for h in range(HIDDEN):
@@ -300,6 +355,7 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
     for f in range(RANK):
         pull[f] = F(0)
 
+    pushing = 0
     for x in range(chosen):
         g = chance[x] / total
         if x == right:
@@ -308,27 +364,33 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
             if uniform(random) * RARE > g:
                 continue
             g = RARE
-        for f in range(COLUMNS):
-            column[f] = evidence[f, x]
-            linear[f] += g * column[f]
+        pushed[pushing] = x
+        chance[pushing] = g
+        pushing += 1
         s = slot[board.item[board.candidate[x]]]
         if s > 0:
             state.scalar[s, SQUARES_BIAS] += g * g
             state.scalar[s, BIAS] -= ITEM_RATE * g / np.sqrt(state.scalar[s, SQUARES_BIAS])
             state.scalar[s, SQUARES_OUT] += g * g * length
             step = RANK_RATE * g / np.sqrt(state.scalar[s, SQUARES_OUT])
-            for f in range(RANK):
-                pull[f] += g * state.out[s, f]
-                state.out[s, f] -= step * state.query[f]
-        for h in range(HIDDEN):
-            unit = board.hidden[h, x]
-            gradient[_W2 + h] += g * unit
-            through[h] = g * theta[_W2 + h] if unit > 0 else F(0)
-            back[h] += through[h]
-        for f in range(COLUMNS):
-            value, row = column[f], gradient[f * HIDDEN : f * HIDDEN + HIDDEN]
-            for h in range(row.shape[0]):
-                row[h] += through[h] * value
+            vector = state.out[s]
+            for f in range(vector.shape[0]):
+                pull[f] += g * vector[f]
+                vector[f] -= step * state.query[f]
+    for k in range(pushing, pushing + 3):  # fill up the last four
+        pushed[k] = 0
+        chance[k] = F(0)
+    for k in range(0, pushing, 4):
+        _four_push(theta, gradient, board, k)
+    together = F(0)
+    for k in range(pushing):
+        together += chance[k]
+    for k in range(board.number[DIFFERING], COLUMNS):
+        f = board.order[k]
+        value, into = board.evidence[f, 0], gradient[f * HIDDEN : f * HIDDEN + HIDDEN]
+        linear[f] = together * value
+        for h in range(into.shape[0]):
+            into[h] = back[h] * value
     for h in range(HIDDEN):
         gradient[_B + h] = back[h]
         for c in range(CONTEXT):
@@ -357,9 +419,39 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
         if s > 0:
             state.scalar[s, SQUARES_IN] += fade * fade * z
             step = fade * RANK_RATE / np.sqrt(state.scalar[s, SQUARES_IN])
-            for f in range(RANK):
-                state.into[s, f] -= step * pull[f]
+            vector = state.into[s]
+            for f in range(vector.shape[0]):
+                vector[f] -= step * pull[f]
         fade *= F(WALK_DECAY)
+
+
+@bare_kernel
+def _four_push(theta, gradient, board, k):  # type: ignore[no-untyped-def]
+    """Add to the gradient what `pushed` k to k + 3 give to it, `chance` being how hard they push.
+
+    Four at a time: a number of the gradient is fetched and put back once for four.
+    """
+    linear, back, pushed, chance = board.linear, board.units, board.pushed, board.chance
+    through = board.through
+    t0, t1, t2, t3 = through[0], through[1], through[2], through[3]
+    x0, x1, x2, x3 = pushed[k], pushed[k + 1], pushed[k + 2], pushed[k + 3]
+    g0, g1, g2, g3 = chance[k], chance[k + 1], chance[k + 2], chance[k + 3]
+    for h in range(HIDDEN):
+        row, w = board.hidden[h], theta[_W2 + h]
+        u0, u1, u2, u3 = row[x0], row[x1], row[x2], row[x3]
+        gradient[_W2 + h] += g0 * u0 + g1 * u1 + g2 * u2 + g3 * u3
+        t0[h] = g0 * w if u0 > 0 else F(0)
+        t1[h] = g1 * w if u1 > 0 else F(0)
+        t2[h] = g2 * w if u2 > 0 else F(0)
+        t3[h] = g3 * w if u3 > 0 else F(0)
+        back[h] += t0[h] + t1[h] + t2[h] + t3[h]
+    for column in range(board.number[DIFFERING]):
+        f = board.order[column]
+        row, into = board.evidence[f], gradient[f * HIDDEN : f * HIDDEN + HIDDEN]
+        v0, v1, v2, v3 = row[x0], row[x1], row[x2], row[x3]
+        linear[f] += g0 * v0 + g1 * v1 + g2 * v2 + g3 * v3
+        for h in range(into.shape[0]):
+            into[h] += t0[h] * v0 + t1[h] * v1 + t2[h] * v2 + t3[h] * v3
 
 
 @bare_kernel

@@ -33,7 +33,7 @@ from models.evidence import (
 from models.evidence import CONTENT as CONTENT_COLUMN
 from models.jit import bare_kernel, inlined
 from models.numeric import F, log
-from models.ranker import CLIP, RANK, WALK, WALK_DECAY, fall_of, units_of
+from models.ranker import CLIP, WALK, WALK_DECAY, fall_of, units_of
 from models.sources import content
 from models.sources.covisitation import (
     AHEAD,
@@ -48,7 +48,7 @@ from models.sources.covisitation import (
     TOGETHER,
     WEIGHT,
 )
-from models.sources.embeddings import REMEMBERED, WIDTH
+from models.sources.embeddings import REMEMBERED
 from models.user import ITEM
 
 COVISITATION, NEIGHBOURS, TRENDS, EMBEDDINGS, REPEATS, CONTENT = range(len(FAMILIES))
@@ -134,8 +134,9 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
             fall = _fall_to_column(ranker, board)
             if back < WALK:
                 fade = F(WALK_DECAY**back)
-                for f in range(RANK):
-                    fall += fade * ranker.into[slot[cause], f] * ranker.out[own_slot, f]
+                theirs, its = ranker.into[slot[cause]], ranker.out[own_slot]
+                for f in range(its.shape[0]):
+                    fall += fade * theirs[f] * its[f]
             for f in range(COLUMNS):
                 column[f] = board.own_column[f]
             if fall <= 0:
@@ -183,9 +184,9 @@ def _whole(ranker, board, x, own_slot):  # type: ignore[no-untyped-def]
         board.column[f] = board.evidence[f, x]
         board.own_column[f] = board.evidence[f, x]
     units_of(ranker.theta, board.units, board.own_column, board.own_units)
-    bias, low_rank = ranker.scalar[own_slot, 0], F(0)
-    for f in range(RANK):
-        low_rank += ranker.query[f] * ranker.out[own_slot, f]
+    bias, low_rank, its = ranker.scalar[own_slot, 0], F(0), ranker.out[own_slot]
+    for f in range(its.shape[0]):
+        low_rank += ranker.query[f] * its[f]
     return bias, low_rank
 
 
@@ -288,9 +289,10 @@ def _without(state, line, r, back, walked, cause, own_slot, own):  # type: ignor
             column[STRONGEST + kind] = _normal(mean, variance, STRONGEST + kind, z)
     if back < REMEMBERED:
         weight = F(1) / F(1.0 + back)
-        z = F(0)
-        for f in range(WIDTH):
-            z += weight * vectors.into[vectors.slot[cause], f] * vectors.out[own_slot, f]
+        z, its = F(0), vectors.out[own_slot]
+        theirs = vectors.into[vectors.slot[cause]]
+        for f in range(its.shape[0]):
+            z += weight * theirs[f] * its[f]
         scale = F(1.0 / np.sqrt(ranker.variance[AFFINITY] + 1e-4))
         column[AFFINITY] = min(max(column[AFFINITY] - z * scale, -CLIP), CLIP)
     given = content.part(state.content, cause, board.item[line], back)

@@ -32,6 +32,8 @@ from models.evidence import FORWARD, LONG, NEXT, SESSION, SYMMETRIC
 from models.jit import bare_kernel
 from models.lists import Lists, grow, new_lists
 from models.numeric import F
+from models.prefetch import AHEAD as ENTRIES_AHEAD
+from models.prefetch import prefetch
 from models.user import ITEM, TIME
 from models.user import SESSION as SESSION_SECONDS
 
@@ -159,6 +161,9 @@ def propose(state, history, user, board, norm):  # type: ignore[no-untyped-def]
             near, far = short * scale, long * scale
             if back >= SHORT_WALK:  # nothing but LONG and what is like it
                 for x in range(start, stop):
+                    later = words[min(x + ENTRIES_AHEAD, stop - 1), NEIGHBOUR]
+                    prefetch(board.mark, later)
+                    prefetch(norm, later)
                     line = line_of(board, words[x, NEIGHBOUR], norm)
                     if line >= 0:
                         weight = far * weights[x, WEIGHT]
@@ -168,6 +173,9 @@ def propose(state, history, user, board, norm):  # type: ignore[no-untyped-def]
             else:
                 last = scale if back == 0 else F(0)
                 for x in range(start, stop):
+                    later = words[min(x + ENTRIES_AHEAD, stop - 1), NEIGHBOUR]
+                    prefetch(board.mark, later)
+                    prefetch(norm, later)
                     line = line_of(board, words[x, NEIGHBOUR], norm)
                     if line < 0:
                         continue

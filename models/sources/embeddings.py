@@ -111,10 +111,10 @@ def user_vector(state, history, user, query):  # type: ignore[no-untyped-def]
     for back in range(min(history.size[user], REMEMBERED)):
         item = history.words[newest - back, ITEM]
         if item >= 0:
-            s = state.slot[item]
+            vector = state.into[state.slot[item]]
             weight = F(1.0) / F(1.0 + back)
-            for f in range(WIDTH):
-                query[f] += weight * state.into[s, f]
+            for f in range(vector.shape[0]):
+                query[f] += weight * vector[f]
 
 
 @bare_kernel
@@ -123,9 +123,9 @@ def evidence(state, board, chosen):  # type: ignore[no-untyped-def]
     query = board.query
     for x in range(chosen):
         s = state.slot[board.item[board.candidate[x]]]
-        z = F(0)
-        for f in range(WIDTH):
-            z += query[f] * state.out[s, f]
+        z, vector = F(0), state.out[s]
+        for f in range(vector.shape[0]):
+            z += query[f] * vector[f]
         board.evidence[AFFINITY, x] = z
         board.evidence[LEANING, x] = state.scalar[s, BIAS]
 
@@ -146,9 +146,9 @@ def learn(state, history, user, item, count, events, known, board, random):  # t
         elif k > 0:
             j = np.int32(np.int64(uniform(random) * known))
         drawn[k] = state.slot[j]
-        y = state.scalar[drawn[k], BIAS]
-        for f in range(WIDTH):
-            y += query[f] * state.out[drawn[k], f]
+        y, vector = state.scalar[drawn[k], BIAS], state.out[drawn[k]]
+        for f in range(vector.shape[0]):
+            y += query[f] * vector[f]
         if k > 0:
             odds = 0.5 * (count[j] + 1.0) / (events + 1.0) + 0.5 / known
             y -= F(np.log(odds * NEGATIVES))
@@ -170,12 +170,13 @@ def learn(state, history, user, item, count, events, known, board, random):  # t
         s = drawn[k]
         if abs(g) < F(1e-4) or s == 0:
             continue
-        for f in range(WIDTH):
-            pull[f] += g * state.out[s, f]
+        vector = state.out[s]
+        for f in range(vector.shape[0]):
+            pull[f] += g * vector[f]
         state.scalar[s, SQUARES_OUT] += g * g * length
         step = RATE * g / np.sqrt(state.scalar[s, SQUARES_OUT])
-        for f in range(WIDTH):
-            state.out[s, f] -= step * query[f]
+        for f in range(vector.shape[0]):
+            vector[f] -= step * query[f]
         state.scalar[s, SQUARES_BIAS] += g * g
         state.scalar[s, BIAS] -= RATE * g / np.sqrt(state.scalar[s, SQUARES_BIAS])
     size = F(0)
@@ -194,5 +195,6 @@ def learn(state, history, user, item, count, events, known, board, random):  # t
             weight = F(1.0) / F(1.0 + back)
             state.scalar[s, SQUARES_IN] += weight * weight * size
             step = weight * RATE / np.sqrt(state.scalar[s, SQUARES_IN])
-            for f in range(WIDTH):
-                state.into[s, f] -= step * pull[f]
+            vector = state.into[s]
+            for f in range(vector.shape[0]):
+                vector[f] -= step * pull[f]

@@ -28,6 +28,7 @@ from models.evidence import NEIGHBOURS
 from models.jit import bare_kernel
 from models.lists import Lists, grow, new_lists
 from models.numeric import F
+from models.prefetch import AHEAD, prefetch
 from models.user import ITEM
 
 VISITORS = 64
@@ -37,6 +38,12 @@ LOOK_BACK, MOST_ALIKE = 6, 50
 BEFORE, AFTER = 5, 10
 MET = LOOK_BACK * VISITORS
 """Most users met in one ranking."""
+
+HEARD = MOST_ALIKE + 10
+"""Most users heard: more than MOST_ALIKE may be equally alike."""
+
+TOLD = HEARD * (BEFORE + AFTER)
+"""Most that they tell."""
 
 USER, ORDINAL = 0, 1
 
@@ -94,9 +101,23 @@ def _least_of_the_most_alike(similarity, met):  # type: ignore[no-untyped-def]
 
 
 @bare_kernel
-def propose(state, users, user, board, norm):  # type: ignore[no-untyped-def]
-    """Add up what the most alike users took around their visits; returns users met."""
-    visits, history = state.visits, users.history
+def _keep_the_most_alike(board, met):  # type: ignore[no-untyped-def]
+    """Of the users met, move the most alike to the front; returns how many."""
+    least = _least_of_the_most_alike(board.similarity, met)
+    kept = 0
+    for m in range(met):
+        similarity = board.similarity[m]
+        board.similarity[kept] = similarity
+        board.visitor[kept] = board.visitor[m]
+        board.anchor[kept] = board.anchor[m]
+        board.anchor_item[kept] = board.anchor_item[m]
+        kept += similarity >= least
+    return kept
+
+
+@bare_kernel
+def _meet(visits, history, user, board):  # type: ignore[no-untyped-def]
+    """Bring who visited the user's last items to the board, with their similarity; how many."""
     newest = history.start[user] + history.size[user] - 1
     met = 0
     number = np.int32(board.number[0])
@@ -107,7 +128,9 @@ def propose(state, users, user, board, norm):  # type: ignore[no-untyped-def]
         count = visits.size[item]
         weight = F(1.0 / (1.0 + back)) / np.sqrt(F(1.0) + F(count))
         start = visits.start[item]
-        for x in range(start, start + count):
+        stop = start + count
+        for x in range(start, stop):
+            prefetch(board.user_mark, visits.words[min(x + AHEAD, stop - 1), USER])
             visitor = visits.words[x, USER]
             if visitor == user:
                 continue
@@ -120,29 +143,56 @@ def propose(state, users, user, board, norm):  # type: ignore[no-untyped-def]
                 board.anchor_item[met] = item
                 met += 1
             board.similarity[board.user_mark[visitor, 1]] += weight
-    least = _least_of_the_most_alike(board.similarity, met)
-    heard = 0
-    for m in range(met):
-        similarity = board.similarity[m]
-        if similarity < least:
-            continue
+    return met
+
+
+@bare_kernel
+def _hear(users, alike, board):  # type: ignore[no-untyped-def]
+    """Bring to the board what the first `alike` visitors took around their visits; how much."""
+    history, heard, told = users.history, 0, 0
+    for m in range(alike):
+        later = board.visitor[min(m + AHEAD // 2, alike - 1)]
+        prefetch(history.start, later)
+        prefetch(history.size, later)
+        prefetch(users.dropped, later)
+        soon = min(m + AHEAD // 4, alike - 1)
+        place = board.anchor[soon] - users.dropped[board.visitor[soon]]
+        if 0 <= place < history.size[board.visitor[soon]]:
+            prefetch(history.words, history.start[board.visitor[soon]] + place)
+
         visitor = board.visitor[m]
-        size = history.size[visitor]
+        size, start = history.size[visitor], history.start[visitor]
         place = board.anchor[m] - users.dropped[visitor]
-        start = history.start[visitor]
         if place < 0 or place >= size or history.words[start + place, ITEM] != board.anchor_item[m]:
             continue
         for y in range(max(0, place - BEFORE), min(size, place + AFTER + 1)):
             item = history.words[start + y, ITEM]
-            if y == place or item < 0:
-                continue
-            line = line_of(board, item, norm)
-            if line >= 0:
-                distance = F(abs(y - place))
-                board.tally[line, NEIGHBOURS] += similarity / np.sqrt(F(1.0) + distance)
-                if y > place:
-                    board.tally[line, FOLLOWED] += similarity / distance
+            if y != place and item >= 0:
+                board.told_item[told] = item
+                board.told_distance[told] = y - place
+                board.told_by[told] = m
+                told += 1
         heard += 1
-        if heard >= MOST_ALIKE + 10:
+        if heard >= HEARD:
             break
+    return told
+
+
+@bare_kernel
+def propose(state, users, user, board, norm):  # type: ignore[no-untyped-def]
+    """Add up what the most alike users took around their visits; returns users met."""
+    met = _meet(state.visits, users.history, user, board)
+    alike = _keep_the_most_alike(board, met)
+    told = _hear(users, alike, board)
+    for k in range(told):
+        later = board.told_item[min(k + AHEAD, told - 1)]
+        prefetch(board.mark, later)
+        prefetch(norm, later)
+        line = line_of(board, board.told_item[k], norm)
+        if line >= 0:
+            similarity = board.similarity[board.told_by[k]]
+            distance = F(abs(board.told_distance[k]))
+            board.tally[line, NEIGHBOURS] += similarity / np.sqrt(F(1.0) + distance)
+            if board.told_distance[k] > 0:
+                board.tally[line, FOLLOWED] += similarity / distance
     return met
