@@ -309,10 +309,11 @@ def _gather(state, user, second, norm, excluded, rule):  # type: ignore[no-untyp
     )
     embeddings.user_vector(state.embeddings, history, user, board.query)
     embeddings.evidence(state.embeddings, board, chosen)
-    repeats.evidence(history, user, second, board, chosen, own)
+    repeats.evidence(state.repeats, history, user, second, taken, board, chosen, own)
     categories.evidence(state.categories, state.trends.decayed, board, chosen)
     content.evidence(board, chosen)
-    ranker.set_context(state.ranker, users, user, second, board.best, lines, met, own)
+    returned = state.repeats.of_user[user]
+    ranker.set_context(state.ranker, users, user, second, board.best, lines, met, own, returned)
     return chosen
 
 
@@ -424,7 +425,7 @@ def _learn_everywhere(state, user, item, second, value, weight, rules, full):  #
     users, clock, board = state.users, state.clock, state.board
     history = users.history
     count = state.covisitation.taken
-    repeats.learn(state.repeats, history, user, item)
+    repeats.learn(state.repeats, history, user, item, second)
     if count[item] == 0:
         clock[KNOWN] += 1
         clock[REACH] = max(clock[REACH], item + 1)

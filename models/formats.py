@@ -8,7 +8,7 @@ import numpy as np
 
 from models.saved import Arrays, LayoutError
 
-FORMAT = 3
+FORMAT = 4
 """Rises when the same events would give another state.
 
 What is to be done then: `python tests/models/stored_engines.py` stores an engine of the new format

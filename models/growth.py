@@ -13,7 +13,7 @@ from models.board import new_board
 from models.engine import Rules, State
 from models.evidence import STRATEGIES
 from models.lists import Lists, blank, grow, purge, release
-from models.ranker import HIDDEN, new_ranker
+from models.ranker import HIDDEN, TASTE_SQUARES, new_ranker
 from models.sources import (
     categories,
     content,
@@ -47,7 +47,7 @@ def new_state(seed: int) -> State:
         trends=trends.new_trends(FIRST),
         neighbours=neighbours.new_neighbours(FIRST),
         embeddings=embeddings.new_embeddings(FIRST, FIRST, FIRST),
-        repeats=repeats.new_repeats(),
+        repeats=repeats.new_repeats(FIRST, FIRST),
         categories=categories.new_categories(FIRST, FIRST),
         content=content.new_content(0),
         ranker=new_ranker(FIRST, FIRST, np.random.default_rng(seed)),
@@ -121,6 +121,7 @@ def with_items(state: State, items: int) -> State:
             esteem=_longer(state.trends.esteem, n),
         ),
         neighbours=seen._replace(visits=_more_lists(seen.visits, n), seen=_longer(seen.seen, n)),
+        repeats=state.repeats._replace(of_item=_longer(state.repeats.of_item, n)),
         embeddings=state.embeddings._replace(slot=_longer(state.embeddings.slot, n)),
         categories=state.categories._replace(of=_longer(state.categories.of, n, -1)),
         content=_more_content(state.content, n) if len(state.content.item) else state.content,
@@ -136,6 +137,7 @@ def with_users(state: State, users: int) -> State:
     n = _enlarged(len(held.dropped), users)
     return state._replace(
         users=_more_users(held, n),
+        repeats=state.repeats._replace(of_user=_longer(state.repeats.of_user, n)),
         embeddings=state.embeddings._replace(
             user=_longer(state.embeddings.user, n),
             user_squares=_longer(state.embeddings.user_squares, n, 1e-3),
@@ -143,6 +145,8 @@ def with_users(state: State, users: int) -> State:
         ranker=state.ranker._replace(
             deviation=_longer(state.ranker.deviation, n),
             deviation_squares=_longer(state.ranker.deviation_squares, n, 1),
+            taste=_longer(state.ranker.taste, n),
+            taste_squares=_longer(state.ranker.taste_squares, n, TASTE_SQUARES),
         ),
         board=state.board._replace(user_mark=_longer(state.board.user_mark, n)),
     )
@@ -196,10 +200,14 @@ def memory(state: State, users: int, items: int) -> dict[str, float]:
 
     covisited, trended, seen = state.covisitation, state.trends, state.neighbours
     embedded, ranked, held = state.embeddings, state.ranker, state.users
+    returned = state.repeats
     slots = int(embedded.used[0])
     of_slots = (*embedded[3:6], ranked.into, ranked.out, ranked.scalar)
-    of_items = (trended.decayed, trended.place, trended.life, trended.esteem)
-    of_users = (embedded.user, embedded.user_squares, ranked.deviation, ranked.deviation_squares)
+    of_items = (*(trended.decayed, trended.place, trended.life, trended.esteem), returned.of_item)
+    of_users = (
+        *(embedded.user, embedded.user_squares, ranked.deviation, ranked.deviation_squares),
+        *(ranked.taste, ranked.taste_squares, returned.of_user),
+    )
     per_row = sum(array[:1].nbytes for array in (*of_users, *held[1:2], *held[3:]))
     return {
         "item: neighbour rows": touched(covisited.rows) / items + 16 + 8,
@@ -261,6 +269,8 @@ def as_guest(state: State, user: int, items: Sequence[int], second: int) -> int:
         users.habit[GUEST] = users.habit[user]
         state.embeddings.user[GUEST] = state.embeddings.user[user]
         state.ranker.deviation[GUEST] = state.ranker.deviation[user]
+        state.ranker.taste[GUEST] = state.ranker.taste[user]
+        state.repeats.of_user[GUEST] = state.repeats.of_user[user]
         stop = int(history.start[user] + history.size[user])
         start = max(int(history.start[user]), stop - MOST_OF_A_GUEST + len(items))
         entries = [(int(e[ITEM]), int(e[TIME])) for e in history.words[start:stop]]
@@ -280,6 +290,8 @@ def clear_guest(state: State) -> None:
     users.habit[GUEST] = 0
     state.embeddings.user[GUEST] = 0
     state.ranker.deviation[GUEST] = 0
+    state.ranker.taste[GUEST] = 0
+    state.repeats.of_user[GUEST] = 0
 
 
 def forget_user(state: State, user: int) -> None:
@@ -293,6 +305,9 @@ def forget_user(state: State, user: int) -> None:
     state.embeddings.user_squares[user] = 1e-3
     state.ranker.deviation[user] = 0
     state.ranker.deviation_squares[user] = 1
+    state.ranker.taste[user] = 0
+    state.repeats.of_user[user] = 0
+    state.ranker.taste_squares[user] = TASTE_SQUARES
 
 
 def longest_away(state: State, users: int, share: float) -> list[int]:
@@ -327,6 +342,7 @@ def forget_items(state: State, items: Sequence[int]) -> None:
     state.trends.decayed[gone] = 0
     state.trends.life[gone] = 0
     state.trends.esteem[gone] = 0
+    state.repeats.of_item[gone] = 0
     state.neighbours.seen[gone] = 0
     purge(state.covisitation.rows, gone)
     purge(state.users.refused, gone)

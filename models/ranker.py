@@ -6,8 +6,8 @@ For a candidate with (normalised) evidence x, in the context c of this user and 
 
     W c      linear weights that depend on the context      w_user   this user's deviations
     relu …   a small neural network of HIDDEN units         b_item   what the item is worth to all
-    q        Σ_k 0.8^k · into(a_k) over the user's last 10 items: a low-rank term, learned for
-             ranking, where the embeddings are learned for finding
+    q        t_user + Σ_k 0.9^k · into(a_k) over the user's last 20 items: a low-rank term, learned
+             for ranking, where the embeddings are learned for finding
 
 and  p = softmax(score)  over the candidates. One step of cross-entropy per event, the item that
 was really taken next being the right one: schedule-free Adam (Defazio et al. 2024) on the shared
@@ -47,7 +47,7 @@ HIDDEN = 32
 CONTEXT = 16
 RANK = 32
 
-RATE = 8e-4
+RATE = 1e-3
 WARM_UP, MEAN_OVER = 500.0, 4_000.0
 """Steps over which the rate rises, and over which the shared weights are averaged."""
 
@@ -56,10 +56,13 @@ BLEND = F(0.9)
 
 USER_RATE, ITEM_RATE, RANK_RATE = F(0.02), F(0.02), F(0.05)
 USER_DECAY = F(0.999)
+TASTE_SQUARES = 0.01
+"""The memory of a user's gradients, to begin with."""
+
 RARE = F(0.01)
 CLIP = F(4)
 
-WALK, WALK_DECAY = 10, 0.8
+WALK, WALK_DECAY = 20, 0.9
 
 # Where the shared weights lie in `theta`: first W₁, [COLUMNS, HIDDEN], so that what a column adds
 # to all units lies together.
@@ -78,7 +81,8 @@ class Ranker(NamedTuple):
     to (z), and the memory of their gradients.
 
     steps: int64 [1]. mean, variance: float64 [COLUMNS], of the evidence. deviation: float32
-    [users, COLUMNS]; deviation_squares: float32 [users]. into, out: float32 [slots, RANK] and
+    [users, COLUMNS]; deviation_squares: float32 [users]. taste: float32 [users, RANK], t_user;
+    taste_squares: float32 [users]. into, out: float32 [slots, RANK] and
     scalar: float32 [slots, 4], by the items' slots (`sources.embeddings`).
     context, weight, query, pull: scratch.
     """
@@ -92,6 +96,8 @@ class Ranker(NamedTuple):
     variance: NDArray[np.float64]
     deviation: NDArray[np.float32]
     deviation_squares: NDArray[np.float32]
+    taste: NDArray[np.float32]
+    taste_squares: NDArray[np.float32]
     into: NDArray[np.float32]
     out: NDArray[np.float32]
     scalar: NDArray[np.float32]
@@ -119,6 +125,8 @@ def new_ranker(users: int, slots: int, random: np.random.Generator) -> Ranker:
         variance=np.ones(COLUMNS),
         deviation=np.zeros((users, COLUMNS), np.float32),
         deviation_squares=np.ones(users, np.float32),
+        taste=np.zeros((users, RANK), np.float32),
+        taste_squares=np.full(users, TASTE_SQUARES, np.float32),
         into=np.zeros((slots, RANK), np.float32),
         out=np.zeros((slots, RANK), np.float32),
         scalar=np.zeros((slots, 4), np.float32),
@@ -142,7 +150,9 @@ def give(state, slot, random):  # type: ignore[no-untyped-def]
 
 
 @bare_kernel
-def set_context(state, users, user, second, best, lines, met, repeats):  # type: ignore[no-untyped-def]
+def set_context(  # type: ignore[no-untyped-def]
+    state, users, user, second, best, lines, met, repeats, returned
+):
     """The context c: history, pause, strength of the evidence, habits."""
     history = users.history
     n = history.size[user]
@@ -166,6 +176,7 @@ def set_context(state, users, user, second, best, lines, met, repeats):  # type:
     c[12] = F(n == 1)
     c[13] = users.habit[user, AGE] / F(20)
     c[14] = F(repeats)
+    c[15] = min(F(1), (returned + F(1)) / F(n + 4.0))
 
 
 @bare_kernel
@@ -212,7 +223,7 @@ def ask(state, history, user, slot, board, chosen):  # type: ignore[no-untyped-d
             z += theta[_W + f * CONTEXT + c] * context[c]
         weight[f] = z
     for f in range(RANK):
-        query[f] = F(0)
+        query[f] = state.taste[user, f]
     newest = history.start[user] + history.size[user] - 1
     fade = F(1)
     for back in range(min(history.size[user], WALK)):
@@ -411,6 +422,10 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
     for f in range(RANK):
         z += pull[f] * pull[f]
     z /= F(RANK)
+    state.taste_squares[user] += z
+    step = RANK_RATE / np.sqrt(state.taste_squares[user])
+    for f in range(RANK):
+        state.taste[user, f] -= step * pull[f]
     newest = history.start[user] + history.size[user] - 1
     fade = F(1)
     for ago in range(min(history.size[user], WALK)):

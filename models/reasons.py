@@ -47,6 +47,7 @@ from models.sources.covisitation import (
     SHORT_WALK,
     TOGETHER,
     WEIGHT,
+    scale_of,
 )
 from models.sources.embeddings import REMEMBERED
 from models.user import ITEM
@@ -237,7 +238,7 @@ def _parts(state, user, listed):  # type: ignore[no-untyped-def]
             size = np.int64(covisited.rows.size[item])
             stop = start + min(size, max(LEAST_READ, np.int64(read)))
             read *= READ_DECAY
-            scale = F(1) / np.sqrt(covisited.taken[item] + F(1e-9))
+            scale = scale_of(covisited.taken[item])
             near = short * scale if back < SHORT_WALK else F(0)
             for x in range(start, stop):
                 neighbour = words[x, NEIGHBOUR]

@@ -291,7 +291,8 @@ class Recommender:
             return []
         row = slice(state.rows.start[item], state.rows.start[item] + state.rows.size[item])
         others = state.rows.words[row, covisitation.NEIGHBOUR]
-        size = np.sqrt(state.taken[item] + 1e-9) * np.sqrt(state.taken[others] + 1)
+        taken = state.taken[item]
+        size = np.sqrt((taken + 1) * (taken + 1e-9) * (state.taken[others] + 1))
         scores = np.where(others == item, 0, state.weights[row, covisitation.WEIGHT] / size)
         best = np.argsort(-scores, kind="stable")[:n]
         best = best[scores[best] > 0]

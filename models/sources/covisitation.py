@@ -7,9 +7,12 @@ the items a₀ (newest), a₁, … before it, each pair (a_q, i) gains
     forward    f += w/√(1+q)          in the row of a_q only, q < 5: i came *after* a_q
     session    b += w/√(1+q) · 1/(1+Δt/30 min)    in both rows: taken in one go
 
-Scores of a candidate j for a user with the history a₀, a₁, …, with N(x) = number of events of x:
+where w = √(N + 1) of the row's item, with N(x) = number of events of x: the n-th event of an item
+counts √n times as much as its first, so its row follows the times at that item's own pace (forward
+decay by a polynomial; Cormode et al. 2009). Scores of a candidate j for a user with the history a₀,
+a₁, …:
 
-    score(j) = Σ_q  decay^q · weight(a_q, j) / √N(a_q) / √(N(j)+1)
+    score(j) = Σ_q  decay^q · weight(a_q, j) / √(N(a_q)+1) / √N(a_q) / √(N(j)+1)
 
     SYMMETRIC  0.8^q over 10 items of s      LONG     0.95^q over 30 items of s
     FORWARD    0.8^q over 10 items of f      NEXT     a₀ alone, of f
@@ -29,7 +32,7 @@ from numpy.typing import NDArray
 
 from models.board import BEST, BEST_FORWARD, LINKS, line_of
 from models.evidence import FORWARD, LONG, NEXT, SESSION, SYMMETRIC
-from models.jit import bare_kernel
+from models.jit import bare_kernel, small
 from models.lists import Lists, grow, new_lists
 from models.numeric import F
 from models.prefetch import AHEAD as ENTRIES_AHEAD
@@ -74,6 +77,12 @@ def new_covisitation(items: int) -> Covisitation:
     return Covisitation(
         rows, rows.words.view(np.float32), np.zeros(items, np.float32), np.ones(items, np.float32)
     )
+
+
+@small
+def scale_of(taken):  # type: ignore[no-untyped-def]
+    """1 / √((N + 1) N): what the weights in the row of an item taken N times are read with."""
+    return F(1.0) / np.sqrt((taken + F(1.0)) * (taken + F(1e-9)))
 
 
 @bare_kernel
@@ -136,9 +145,11 @@ def learn(state, history, user, item, second, weight, event):  # type: ignore[no
         gap = max(0, second - history.words[newest - back, TIME])
         session = together * F(1.0 / (1.0 + gap / SESSION_SECONDS))
         ahead = together if back < PAIRED_FORWARD else F(0)
-        _pair(state, other, item, together, ahead, session, salt + item)
+        w = np.sqrt(state.taken[other] + F(1))
+        _pair(state, other, item, w * together, w * ahead, w * session, salt + item)
         if other != item:
-            _pair(state, item, other, together, F(0), session, salt + other)
+            w = np.sqrt(state.taken[item] + F(1))
+            _pair(state, item, other, w * together, F(0), w * session, salt + other)
     state.taken[item] += weight
     if state.norm[item] > 0:
         state.norm[item] = F(1.0) / np.sqrt(state.taken[item] + F(1.0))
@@ -157,7 +168,7 @@ def propose(state, history, user, board, norm):  # type: ignore[no-untyped-def]
             start = state.rows.start[item]
             stop = start + min(np.int64(state.rows.size[item]), max(LEAST_READ, np.int64(read)))
             read *= READ_DECAY
-            scale = F(1.0) / np.sqrt(state.taken[item] + F(1e-9))
+            scale = scale_of(state.taken[item])
             near, far = short * scale, long * scale
             if back >= SHORT_WALK:  # nothing but LONG and what is like it
                 for x in range(start, stop):

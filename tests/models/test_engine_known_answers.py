@@ -204,3 +204,28 @@ def test_one_user_cannot_push_an_item_to_the_top() -> None:
     assert listed(engine, "stranger", now)[0] != "pushed"
     for user in range(100):
         assert listed(engine, f"u{user}", now)[0] != "pushed"
+
+
+def test_what_is_taken_together_lately_counts_for_more() -> None:
+    """Thirty times with the one, then twenty-four times with the other."""
+    pairs = [("old" if k < 30 else "new", f"u{k}") for k in range(54)]
+    engine = learned(views([row for other, u in pairs for row in ((u, "item"), (u, other))]))
+    assert [item for item, _ in engine.taken_with("item", 2)] == ["new", "old"]
+
+
+def test_people_are_reminded_of_what_people_return_to() -> None:
+    """Milk is bought again by those who bought it, pans never are; both as often in all."""
+    rng = np.random.default_rng(5)
+    pairs: list[tuple[str, str]] = []
+    for k in range(1_200):
+        thing = int(rng.integers(8))
+        if k % 4 == 0:
+            bought = [f"milk{thing}", f"other{k % 20}", f"milk{thing}", f"milk{thing}"]
+            pairs += [(f"m{k}", item) for item in bought]
+        else:
+            pairs += [(f"p{k}", f"pan{thing}"), (f"p{k}", f"other{rng.integers(20)}")]
+    both = [("ann", "milk1"), ("ann", "pan1"), ("bob", "pan2"), ("bob", "milk2")]
+    engine = learned(views([*pairs, *both]))
+    for user, milk, pan in (("ann", "milk1", "pan1"), ("bob", "milk2", "pan2")):
+        shown = listed(engine, user, START + 1e6, 60)
+        assert shown.index(milk) < shown.index(pan)
