@@ -154,7 +154,7 @@ class EventLog:
             self._assigned.discard(partition)
             if partition in self._served:
                 self._served.discard(partition)
-                self.follower.resume(partition, self._applied[partition])
+                self.follower.resume(partition, self._applied.get(partition, 0))
 
     def _of_events(self, tps: object) -> set[int]:
         return {tp.partition for tp in tps if tp.topic == self._topic}  # type: ignore[attr-defined]
