@@ -94,7 +94,7 @@ def test_on_real_streams_too_the_item_that_is_named_matters_most(stream: str, fi
     engine = Recommender(seed=3)
     engine.learn(rows)
     users = list(dict.fromkeys(rows.users))
-    chosen = [users[k] for k in np.random.default_rng(0).permutation(len(users))[:150]]
+    chosen = [users[k] for k in np.random.default_rng(0).permutation(len(users))[:600]]
     found = list(tried(engine, chosen, float(rows.times.max())))
     assert len(found) > 100
     assert np.mean([named.first for named in found]) > first
