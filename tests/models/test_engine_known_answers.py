@@ -183,8 +183,9 @@ def with_more(rows: list[Row], by: str) -> tuple[list[Row], list[int]]:
 
 @pytest.mark.parametrize("by", ["anybody", "one user"])
 def test_a_tenth_of_the_events_that_means_nothing_costs_at_most_three_percent(by: str) -> None:
-    """On 10,000 events of a crowd; the same events are scored."""
-    rows = crowd(10_000)
+    """On 30,000 events of a crowd; the same events are scored. (Of 10,000 the tenth best are so few
+    that another seed moves the ratio by 0.02.)"""
+    rows = crowd(30_000)
     clean = Recommender(seed=3).rank_and_learn(Interactions.of(rows)).ranks[:, 0]
     mixed, places = with_more(rows, by)
     noisy = Recommender(seed=3).rank_and_learn(Interactions.of(mixed)).ranks[places, 0]
