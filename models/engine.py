@@ -19,7 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import ranker, reasons
-from models.board import AFTER, BEST, BEST_FORWARD, LINKS, NORM, SHORTLIST, Board, choose
+from models.board import (
+    AFTER,
+    BEST,
+    BEST_FORWARD,
+    LINKS,
+    NORM,
+    SHORTLIST,
+    Board,
+    choose,
+    line_of,
+)
 from models.evidence import (
     ABSOLUTE,
     BLANK,
@@ -58,7 +68,7 @@ from models.sources.embeddings import Embeddings
 from models.sources.neighbours import Neighbours
 from models.sources.repeats import Repeats
 from models.sources.trends import Trends
-from models.user import AGE, POPULARITY, Users, deepens, refuse, remember, weight_of
+from models.user import AGE, ITEM, POPULARITY, Users, deepens, refuse, remember, weight_of
 
 LAST_POSITIVE, IMPRESSION = 5, 8
 
@@ -266,10 +276,11 @@ def _scores_as_evidence(board, chosen, walked):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _gather(state, user, second, norm, excluded, rule):  # type: ignore[no-untyped-def]
+def _gather(state, user, second, norm, excluded, turn, rule):  # type: ignore[no-untyped-def]
     """Step 1: candidates on the board with their evidence; returns how many.
 
     norm: float32 by item, 0 where it must not be recommended. excluded: int32, items left out.
+    turn: int32, items proposed whatever the sources say; -1 is none.
     """
     board, users = state.board, state.users
     history = users.history
@@ -293,6 +304,10 @@ def _gather(state, user, second, norm, excluded, rule):  # type: ignore[no-untyp
     taken = state.covisitation.taken
     chosen = content.propose(state.content, history, user, taken, board, norm, chosen)
     chosen = categories.propose(state.categories, history, user, taken, board, norm, chosen)
+    for k in range(turn.shape[0]):
+        line = line_of(board, turn[k], norm) if turn[k] >= 0 else np.int32(-1)
+        if line >= 0:
+            chosen = choose(board, line, chosen)
     if chosen == 0:
         return 0
 
@@ -399,24 +414,59 @@ def _best_of(board, chosen, items, scores):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _explore(state, rules, user, chosen, items, scores):  # type: ignore[no-untyped-def]
-    """In a share of the lists, give the last place to the best candidate that few have taken.
+def _draw(state, user):  # type: ignore[no-untyped-def]
+    """What decides whether a list explores, 0 to 1: drawn from the user and the number of events,
+    so that asking changes nothing that is learned."""
+    draw = state.board.draw
+    draw[0] = np.uint64(state.clock[TAKEN]) * np.uint64(0x9E3779B1) + np.uint64(user)
+    return uniform(draw)
 
-    Drawn from the user and the number of events: asking changes nothing that is learned.
+
+@bare_kernel
+def _took(history, user, item):  # type: ignore[no-untyped-def]
+    """Whether the item is in the user's history."""
+    start, found = history.start[user], False
+    for x in range(start, start + history.size[user]):
+        found |= history.words[x, ITEM] == item
+    return found
+
+
+@bare_kernel
+def _explore(state, user, chosen, shown, turn, items, scores):  # type: ignore[no-untyped-def]
+    """Give the last place to what few have taken and the user never; returns the item, or -1.
+
+    Of the candidates that have their turn the best, where there is one; else of all those that were
+    in the fewest lists, as far as `shown` counts.
     """
     board, last = state.board, items.shape[0] - 1
-    board.draw[0] = np.uint64(state.clock[TAKEN]) * np.uint64(0x9E3779B1) + np.uint64(user)
-    if last < 1 or items[last] < 0 or uniform(board.draw) >= rules.explore:
-        return
-    best = -1
+    if last < 1 or items[last] < 0:
+        return np.int32(-1)
+    best, waits = -1, False
     for x in range(chosen):
         item = board.item[board.candidate[x]]
-        few = state.covisitation.taken[item] < FEW and board.score[x] < scores[last]
-        if few and (best < 0 or board.score[x] > board.score[best]):
-            best = x
-    if best >= 0:
-        items[last] = board.item[board.candidate[best]]
-        scores[last] = board.score[best]
+        if state.covisitation.taken[item] >= FEW or board.score[x] >= scores[last]:
+            continue
+        has_turn = False
+        for k in range(turn.shape[0]):
+            if turn[k] == item:
+                has_turn = True
+        if best >= 0:
+            other = board.item[board.candidate[best]]
+            if has_turn != waits:
+                better = has_turn
+            elif has_turn or shown[item] == shown[other]:
+                better = board.score[x] > board.score[best]
+            else:
+                better = shown[item] < shown[other]
+            if not better:
+                continue
+        if not _took(state.users.history, user, item):
+            best, waits = x, has_turn
+    if best < 0:
+        return np.int32(-1)
+    items[last] = board.item[board.candidate[best]]
+    scores[last] = board.score[best]
+    return items[last]
 
 
 @inlined
@@ -482,7 +532,22 @@ questions; answer and say why."""
 
 
 @bare_kernel
-def run(state, rules, task, users, items, kinds, values, times, begin, norm, excluded, answers):  # type: ignore[no-untyped-def]
+def run(  # type: ignore[no-untyped-def]
+    state,
+    rules,
+    task,
+    users,
+    items,
+    kinds,
+    values,
+    times,
+    begin,
+    norm,
+    excluded,
+    shown,
+    turn,
+    answers,
+):
     """Take rows `begin` and on, in order; returns the first one not done.
 
     A single function for learning and recommending, as both need the ranking and its machine code
@@ -491,8 +556,8 @@ def run(state, rules, task, users, items, kinds, values, times, begin, norm, exc
 
     users, items: int32; kinds: int8; values: float32, 0 where absent; times: float64, finite: the
     events, or the questions' users and times. norm: float32 by item, 0 where it must not be
-    recommended. excluded: int32, items left out of each list. answers: filled in where there are
-    rows for it.
+    recommended. excluded: int32, items left out of each list. shown, turn: `models.newcomers`.
+    answers: filled in where there are rows for it.
     """
     clock, time, board = state.clock, state.time, state.board
     history, slot = state.users.history, state.embeddings.slot
@@ -518,8 +583,10 @@ def run(state, rules, task, users, items, kinds, values, times, begin, norm, exc
                 full = uniform(state.random) < weight
 
         if task != LEARN or uniform(state.random) < rules.practice:
-            chosen = _gather(state, user, second, norm, excluded, rules.repeats)
-            right = -1
+            draw = _draw(state, user) if asked else F(1)
+            asking = turn if draw < F(0.5) * rules.explore else turn[:0]
+            chosen = _gather(state, user, second, norm, excluded, asking, rules.repeats)
+            right, tried = -1, np.int32(-1)
             if not asked:
                 right = _place_of(board, item)
                 if count[item] > 0:
@@ -537,8 +604,10 @@ def run(state, rules, task, users, items, kinds, values, times, begin, norm, exc
             ranker.ask(state.ranker, history, user, slot, board, chosen)
             if k < answers.items.shape[0]:
                 _best_of(board, chosen, answers.items[k], answers.scores[k])
-                if asked:
-                    _explore(state, rules, user, chosen, answers.items[k], answers.scores[k])
+                if draw < rules.explore:
+                    tried = _explore(
+                        state, user, chosen, shown, asking, answers.items[k], answers.scores[k]
+                    )
             told = learning and k < answers.shares.shape[0] and chosen > 0
             if told and clock[EVENTS] % SHARES_EVERY == 0:
                 reasons.shares(state, answers.items[k], answers.shares[k])
@@ -547,6 +616,7 @@ def run(state, rules, task, users, items, kinds, values, times, begin, norm, exc
                     state,
                     user,
                     chosen,
+                    tried,
                     answers.items[k],
                     answers.source[k],
                     answers.share[k],

@@ -52,7 +52,11 @@ from models.sources.covisitation import (
 from models.sources.embeddings import REMEMBERED
 from models.user import ITEM
 
-COVISITATION, NEIGHBOURS, TRENDS, EMBEDDINGS, REPEATS, CONTENT = range(len(FAMILIES))
+SOURCES = (*FAMILIES, "explore")
+"""What a reason may name. An item that has its place because few have taken it, and for which
+nothing speaks but how it is taken now, is there to explore: it is not popular."""
+
+COVISITATION, NEIGHBOURS, TRENDS, EMBEDDINGS, REPEATS, CONTENT, EXPLORE = range(len(SOURCES))
 
 CAUSES = 4
 """History items whose part is tried out, for each item of the list."""
@@ -62,11 +66,12 @@ NAMED = 2
 
 
 @bare_kernel
-def explain(state, user, chosen, items, source, share, causes, cause_shares):  # type: ignore[no-untyped-def]
+def explain(state, user, chosen, tried, items, source, share, causes, cause_shares):  # type: ignore[no-untyped-def]
     """Reasons for one list that was just ranked on the board, whose evidence is normalised.
 
-    items: int32 [n], the list. Filled in: source, int8 [n], a number of `FAMILIES`; share, float32
-    [n]; causes, int32 [n, NAMED], item numbers or -1; cause_shares, float32 [n, NAMED].
+    tried: the item of the list that has its place because few have taken it, or -1. items: int32
+    [n], the list. Filled in: source, int8 [n], a number of `SOURCES`; share, float32 [n]; causes,
+    int32 [n, NAMED], item numbers or -1; cause_shares, float32 [n, NAMED].
     """
     board, ranker, slot = state.board, state.ranker, state.embeddings.slot
     history = state.users.history
@@ -100,6 +105,8 @@ def explain(state, user, chosen, items, source, share, causes, cause_shares):  #
                 source[r] = family
             total += max(fall, F(0))
         share[r] = best_fall / total if total > 0 else F(1)
+        if source[r] == TRENDS and items[r] == tried:
+            source[r], share[r] = EXPLORE, F(1)
 
         for k in range(NAMED):
             causes[r, k] = -1
@@ -307,6 +314,8 @@ def _without(state, line, r, back, walked, cause, own_slot, own):  # type: ignor
 
 def sentence(source: int, cause: str | None) -> str:
     """The reason as a person would say it. cause: the title of the user's own item, if any."""
+    if source == EXPLORE:
+        return "Not many know this yet."
     if source == CONTENT:
         return f"Of the same kind as “{cause}”." if cause else "Of a kind you often choose."
     if source == REPEATS:

@@ -20,8 +20,9 @@ from models.evidence import FAMILIES, STRATEGIES
 from models.formats import FORMAT, of_present_format
 from models.ids import Ids
 from models.interactions import Interactions, Past
+from models.newcomers import Newcomers
 from models.ranking import Ranking, Reason, Recommended
-from models.reasons import NAMED
+from models.reasons import NAMED, SOURCES
 from models.reasons import sentence as reasons_in_words
 from models.settings import EngineSettings
 from models.sources import content, covisitation
@@ -90,6 +91,7 @@ class Recommender:
         #: The categories' numbers in the engine.
         self._category_numbers = Ids()
         self._state = growth.new_state(seed)
+        self._newcomers = Newcomers()
         self._rules = engine.Rules(
             repeats=_RULE[settings.repeats],
             practice=float(settings.practice),
@@ -206,16 +208,30 @@ class Recommender:
             growth.clear_guest(self._state)
         return ranking
 
+    def given_out(self, rankings: Sequence[Ranking]) -> None:
+        """These lists go to their users: what they hold was shown (`models.newcomers`). It changes
+        nothing that is learned, and no list that does not explore."""
+        found = (self._items.get(item.item_id) for each in rankings for item in each.items)
+        items = np.array([item for item in found if item is not None], np.int32)
+        self._newcomers.reach(len(self._norm))
+        tries = len(rankings) * self._rules.explore
+        self._newcomers.given_out(items, tries, self._may_be_tried)
+
     def upsert_items(self, items: Sequence[ItemFacts]) -> None:
         """Tell what is known of items; one that is not available is never recommended."""
         for facts in items:
             number = self._item(facts.item_id)
+            met = self._described.get(number) is not None or number in self._undescribed
+            new = facts.available and not (met and self._norm[number] > 0)
             self._described.put(number, facts)
             self._undescribed.discard(number)
             self._state = growth.with_categories(self._state, len(self._category_numbers) + KEPT)
             growth.set_categories(self._state, number, self._numbers_of(facts.categories))
             self._set_hidden(number, any(choice.fits(facts) for choice in self._hidden))
             growth.set_available(self._state, number, facts.available)
+            if new and self._may_be_tried(number):
+                self._newcomers.reach(len(self._norm))
+                self._newcomers.arrive(number)
 
     def delete_items(self, item_ids: Sequence[str]) -> None:
         """Never recommend these again, until they are upserted anew; nor those that nobody has
@@ -424,6 +440,12 @@ class Recommender:
         shown[: len(self._hidden_items)][self._hidden_items] = 0
         return shown
 
+    def _may_be_tried(self, number: int) -> bool:
+        """Whether it may be recommended and few have taken it."""
+        hidden = number < len(self._hidden_items) and self._hidden_items[number]
+        few = self._state.covisitation.taken[number] < engine.FEW
+        return bool(few and self._norm[number] > 0 and not hidden)
+
     def _set_hidden(self, number: int, hidden: bool) -> None:
         if number >= len(self._hidden_items) and hidden:
             longer = np.zeros(len(self._norm), np.bool_)
@@ -487,6 +509,8 @@ class Recommender:
         away = growth.longest_untaken(self._state, self._items.reach, EVICTED)
         away = [number for number in away if self._items.name(number)]
         growth.forget_items(self._state, away)
+        self._newcomers.reach(len(self._norm))
+        self._newcomers.forget(away)
         self._undescribed.difference_update(away)
         for number in away:
             self._forget_facts(number)
@@ -525,6 +549,8 @@ class Recommender:
                 done,
                 self._norm,
                 _NO_ITEMS,
+                self._newcomers.shown,
+                self._newcomers.turn,
                 answers,
             )
             if done < stop:
@@ -545,6 +571,7 @@ class Recommender:
         why = self.settings.reasons if reasons is None else reasons
         answers = engine.no_answers(lists=len(users), n=n, reasons_for=len(users) if why else 0)
         growth.rest_the_board(self._state, len(users))
+        self._newcomers.reach(len(self._norm))
         engine.run(
             self._state,
             self._rules,
@@ -557,6 +584,8 @@ class Recommender:
             0,
             norm,
             excluded,
+            self._newcomers.shown,
+            self._newcomers.turn,
             answers,
         )
         name = self._items.name
@@ -590,7 +619,7 @@ class Recommender:
             named = zip(causes, parts, strict=True)
             because_of = tuple([(name(cause), part) for cause, part in named if cause >= 0])
             cause = self._title(causes[0]) if because_of else None
-            yield Reason(FAMILIES[source], share, because_of, reasons_in_words(source, cause))
+            yield Reason(SOURCES[source], share, because_of, reasons_in_words(source, cause))
 
     def _title(self, item: int) -> str:
         facts = self._described.get(item)

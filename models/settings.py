@@ -22,8 +22,9 @@ class EngineSettings:
     )
     explore: float = _setting(
         0.1,
-        "Share of published lists (0 to 1) whose last place goes to the most promising item that "
-        "fewer than 5 events have taken: how anybody comes to know what is new.",
+        "Share of published lists (0 to 1) whose last place goes to an item that fewer than 5 "
+        "events have taken: how anybody comes to know what is new. Half of them try an item that "
+        "waits for its first list; the others the most promising of those in fewest lists so far.",
     )
     reasons: bool = _setting(True, "Say why each item is recommended.")
     practice: float = _setting(

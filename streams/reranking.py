@@ -86,10 +86,12 @@ class Reranking:
                 n,
             )
         )
-        return [
+        rankings = [
             self._finished(recommender, next(long if longer else short), rules, lists, share, n)
             for longer, share in zip(chosen_from, shares, strict=True)
         ]
+        recommender.given_out(rankings)
+        return rankings
 
     def answer(self, recommender: Recommender, request: Request, now: float) -> Ranking:
         """The answer to a request. In the engine's thread."""
@@ -106,7 +108,9 @@ class Reranking:
             context_items=request.context_items,
         )
         left_out = {*request.exclude, *request.context_items}
-        return self._finished(recommender, ranking, rules, lists, share, n, only, left_out)
+        ranking = self._finished(recommender, ranking, rules, lists, share, n, only, left_out)
+        recommender.given_out([ranking])
+        return ranking
 
     def answer_near(
         self,
