@@ -55,9 +55,12 @@ async def ask(
         query=query,
         session_id=session_id,
     )
-    value, now_ms = encode(request), int(time.time() * 1000)
+    now_ms = int(time.time() * 1000)
     try:
+        value = encode(request)
         decode_request(value, now_ms, now_ms)
+    except UnicodeEncodeError as fault:
+        raise NoAnswer(f"this cannot be asked: {fault.object!r} is not UTF-8") from None
     except Rejected as fault:
         raise NoAnswer(f"this cannot be asked: {fault.detail}") from None
     key = user_id.encode()

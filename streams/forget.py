@@ -22,9 +22,12 @@ async def forget(settings: Settings, user_id: str, *, timeout_seconds: float = 1
         NotForgotten: that was not seen within the timeout; the wish stands on the topic and will be
             fulfilled when a worker runs. Or no user can have this name.
     """
-    value, now_ms = encode(Erasure(user_id=user_id)), int(time.time() * 1000)
+    now_ms = int(time.time() * 1000)
     try:
+        value = encode(Erasure(user_id=user_id))
         decode_erasure(value, now_ms, now_ms)
+    except UnicodeEncodeError:
+        raise NotForgotten(f"nobody has this name: {user_id!r} is not UTF-8") from None
     except Rejected as fault:
         raise NotForgotten(f"nobody has this name: {fault.detail}") from None
     key = user_id.encode()

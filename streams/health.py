@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -15,6 +17,9 @@ from streams.metrics import Metrics
 from streams.similar import MOST, Busy, Similar
 
 log = structlog.get_logger(__name__)
+
+#: Of the event loop's time that writing metrics may take; once is some milliseconds.
+_WRITING_SHARE = 0.1
 
 #: None when all is well, else one sentence about what is missing.
 Check = Callable[[], str | None]
@@ -33,6 +38,7 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
         self._host, self._port = host, port
         self._live, self._ready, self._similar = live, ready, similar
         self._runner: web.AppRunner | None = None
+        self._shown, self._shown_until = b"", -math.inf
 
     async def on_start(self) -> None:
         site = web.Application()
@@ -57,11 +63,18 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
             await self._runner.cleanup()
 
     async def _serve_metrics(self, _: web.Request) -> web.Response:
-        self._metrics.ready.set(self._ready() is None)
-        return web.Response(
-            body=generate_latest(self._metrics.registry),
-            headers={"Content-Type": CONTENT_TYPE_LATEST},
-        )
+        return web.Response(body=self._latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _latest(self) -> bytes:
+        """What the metrics are, written anew for at most a part of the time, however often asked:
+        the events wait meanwhile."""
+        began = time.monotonic()
+        if began >= self._shown_until:
+            self._metrics.ready.set(self._ready() is None)
+            self._shown = generate_latest(self._metrics.registry)
+            took = time.monotonic() - began
+            self._shown_until = began + took / _WRITING_SHARE
+        return self._shown
 
     async def _serve_live(self, _: web.Request) -> web.Response:
         return _answer(self._live())

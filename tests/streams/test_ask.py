@@ -18,6 +18,14 @@ def test_a_name_that_no_user_has_is_refused_with_the_reason(user: str) -> None:
         asyncio.run(forget(nowhere, user))
 
 
+def test_a_name_that_is_not_utf_8_is_refused_with_a_sentence() -> None:
+    nowhere, user = Settings(bootstrap_servers="127.0.0.1:1"), "a\udcff"  # as a shell passes it
+    with pytest.raises(NoAnswer, match="not UTF-8"):
+        asyncio.run(ask(nowhere, user))
+    with pytest.raises(NotForgotten, match="not UTF-8"):
+        asyncio.run(forget(nowhere, user))
+
+
 def test_a_query_beyond_its_limit_is_refused_with_the_reason() -> None:
     with pytest.raises(NoAnswer, match="query"):
         asyncio.run(ask(Settings(bootstrap_servers="127.0.0.1:1"), "u", query="w" * 1_000_000))
