@@ -47,6 +47,8 @@ def run_worker(settings: Settings) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     states = loop.run_until_complete(_wait_for_topics(settings))
+    if not compiled.is_compiled():
+        log.info("building the engine's machine code; on first use it takes a minute or more")
     compiled.compile()
     try:
         parts = build(settings, dead_letter_room(states))
