@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Awaitable, Callable
 
@@ -18,8 +17,9 @@ from streams.similar import MOST, Busy, Similar
 
 log = structlog.get_logger(__name__)
 
-#: Of the event loop's time that writing metrics may take; once is some milliseconds.
-_WRITING_SHARE = 0.1
+#: Of the event loop's time that writing metrics may take, and seconds of it that may be taken at
+#: once, where nobody asked for a while. Writing them is some milliseconds.
+_WRITING_SHARE, _WRITING_SECONDS = 0.25, 0.5
 
 #: None when all is well, else one sentence about what is missing.
 Check = Callable[[], str | None]
@@ -38,7 +38,8 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
         self._host, self._port = host, port
         self._live, self._ready, self._similar = live, ready, similar
         self._runner: web.AppRunner | None = None
-        self._shown, self._shown_until = b"", -math.inf
+        self._shown = b""
+        self._may_write_for, self._since = _WRITING_SECONDS, time.monotonic()
 
     async def on_start(self) -> None:
         site = web.Application()
@@ -69,11 +70,13 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
         """What the metrics are, written anew for at most a part of the time, however often asked:
         the events wait meanwhile."""
         began = time.monotonic()
-        if began >= self._shown_until:
+        earned = (began - self._since) * _WRITING_SHARE
+        self._may_write_for = min(self._may_write_for + earned, _WRITING_SECONDS)
+        self._since = began
+        if self._may_write_for > 0:
             self._metrics.ready.set(self._ready() is None)
             self._shown = generate_latest(self._metrics.registry)
-            took = time.monotonic() - began
-            self._shown_until = began + took / _WRITING_SHARE
+            self._may_write_for -= time.monotonic() - began
         return self._shown
 
     async def _serve_live(self, _: web.Request) -> web.Response:

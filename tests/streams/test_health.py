@@ -15,7 +15,7 @@ async def nothing_is_like_it(_item: str, _n: int) -> Similar | None:
     return None
 
 
-def test_writing_the_metrics_takes_a_tenth_of_the_time_at_most(
+def test_writing_the_metrics_takes_a_quarter_of_the_time_at_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now, written = 1_000.0, 0
@@ -30,6 +30,10 @@ def test_writing_the_metrics_takes_a_tenth_of_the_time_at_most(
     server = HealthServer(
         Metrics(), "", 0, live=lambda: None, ready=lambda: None, similar=nothing_is_like_it
     )
-    assert {server._latest() for _ in range(1_000)} == {b"1"}
-    now += 0.037
-    assert server._latest() == b"2"
+    for _ in range(1_000):
+        server._latest()
+    flooded = written
+    assert 0.5 / 0.004 <= flooded < 0.75 / 0.004
+    now += 0.02
+    server._latest()
+    assert written > flooded
