@@ -22,6 +22,7 @@ def test_what_is_taken_together_comes_with_the_engines_own_score() -> None:
     recommender = Recommender()
     takes = [("ann", "tea"), ("ann", "cup"), ("bob", "tea"), ("bob", "cup"), ("cid", "tea")]
     takes += [("cid", "pot"), ("dee", "hat"), ("dee", "pot"), ("dee", "tea")]
+    takes += [("eve", "tea"), ("eve", "cup")]
     recommender.learn(
         Interactions.of(
             [(user, item, Kind.VIEW, None, float(k)) for k, (user, item) in enumerate(takes)]
