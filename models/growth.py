@@ -203,10 +203,21 @@ def memory(state: State, users: int, items: int) -> dict[str, float]:
     returned = state.repeats
     slots = int(embedded.used[0])
     of_slots = (*embedded[3:6], ranked.into, ranked.out, ranked.scalar)
-    of_items = (*(trended.decayed, trended.place, trended.life, trended.esteem), returned.of_item)
+    of_items = (
+        trended.decayed,
+        trended.place,
+        trended.life,
+        trended.esteem,
+        returned.of_item,
+    )
     of_users = (
-        *(embedded.user, embedded.user_squares, ranked.deviation, ranked.deviation_squares),
-        *(ranked.taste, ranked.taste_squares, returned.of_user),
+        embedded.user,
+        embedded.user_squares,
+        ranked.deviation,
+        ranked.deviation_squares,
+        ranked.taste,
+        ranked.taste_squares,
+        returned.of_user,
     )
     per_row = sum(array[:1].nbytes for array in (*of_users, *held[1:2], *held[3:]))
     return {
@@ -306,8 +317,8 @@ def forget_user(state: State, user: int) -> None:
     state.ranker.deviation[user] = 0
     state.ranker.deviation_squares[user] = 1
     state.ranker.taste[user] = 0
-    state.repeats.of_user[user] = 0
     state.ranker.taste_squares[user] = TASTE_SQUARES
+    state.repeats.of_user[user] = 0
 
 
 def longest_away(state: State, users: int, share: float) -> list[int]:
