@@ -9,12 +9,12 @@ from typing import NamedTuple
 import structlog
 
 from models.ranking import Ranking
-from schemas import Cause, Rejected, RejectReason, Request, encode
+from schemas import Rejected, RejectReason, Request
 from streams.erased import Erased
 from streams.intake import Intake, Taken
 from streams.metrics import Metrics
 from streams.publisher import Outgoing, Publisher
-from streams.recommendations import recommendation
+from streams.recommendations import cause_of, outgoing
 from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -43,18 +43,8 @@ class Answers:
 
     def answer(self, asked: Taken[Request], ranking: Ranking, model_version: str) -> Answer:
         """The ranking as it is published."""
-        record, request = asked
-        message = recommendation(
-            ranking,
-            cause=Cause(
-                topic=record.topic,
-                partition=record.partition,
-                offset=record.offset,
-                request_id=request.request_id,
-            ),
-            model_version=model_version,
-        )
-        return Answer(asked, Outgoing(request.user_id.encode(), encode(message)))
+        cause = cause_of(asked.record, request_id=asked.message.request_id)
+        return Answer(asked, outgoing(ranking, cause=cause, model_version=model_version))
 
     def refused(self, asked: Taken[Request], why: Exception) -> Outgoing:
         """The dead letter of a request that is not answered; what nobody foresaw is logged."""
@@ -71,9 +61,9 @@ class Answers:
     async def publish(self, answers: Sequence[Answer], dead: Sequence[Outgoing]) -> None:
         """On return all of them are on the brokers, but what was for those erased since."""
         async with self._publisher.one_at_a_time:
-            outgoing = [answer for asked, answer in answers if not self.was_erased(asked)]
-            if outgoing:
-                await self._publisher.publish(self._settings.topic("recommendations"), outgoing)
+            lists = [answer for asked, answer in answers if not self.was_erased(asked)]
+            if lists:
+                await self._publisher.publish(self._settings.topic("recommendations"), lists)
             if dead:
                 await self._publisher.publish(self._settings.topic("dead-letters"), dead)
-        self._metrics.recommendations.labels("request").inc(len(outgoing))
+        self._metrics.recommendations.labels("request").inc(len(lists))

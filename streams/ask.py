@@ -12,8 +12,8 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from schemas import Recommendation, Rejected, Request, decode_recommendation, decode_request, encode
-from streams.listening import listening
+from schemas import Recommendation, Request, decode_recommendation, decode_request
+from streams.listening import Untaken, listening, told
 from streams.settings import Settings
 
 
@@ -55,14 +55,10 @@ async def ask(
         query=query,
         session_id=session_id,
     )
-    now_ms = int(time.time() * 1000)
     try:
-        value = encode(request)
-        decode_request(value, now_ms, now_ms)
-    except UnicodeEncodeError as fault:
-        raise NoAnswer(f"this cannot be asked: {fault.object!r} is not UTF-8") from None
-    except Rejected as fault:
-        raise NoAnswer(f"this cannot be asked: {fault.detail}") from None
+        value = told(request, decode_request)
+    except Untaken as fault:
+        raise NoAnswer(f"this cannot be asked: {fault}") from None
     key = user_id.encode()
     requests = settings.topic("requests")
     async with listening(settings, key) as (producer, consumer):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import suppress
 
-from schemas import Erasure, Rejected, decode_erasure, encode
-from streams.listening import listening
+from schemas import Erasure, decode_erasure
+from streams.listening import Untaken, listening, told
 from streams.settings import Settings
 
 
@@ -22,14 +21,10 @@ async def forget(settings: Settings, user_id: str, *, timeout_seconds: float = 1
         NotForgotten: that was not seen within the timeout; the wish stands on the topic and will be
             fulfilled when a worker runs. Or no user can have this name.
     """
-    now_ms = int(time.time() * 1000)
     try:
-        value = encode(Erasure(user_id=user_id))
-        decode_erasure(value, now_ms, now_ms)
-    except UnicodeEncodeError:
-        raise NotForgotten(f"nobody has this name: {user_id!r} is not UTF-8") from None
-    except Rejected as fault:
-        raise NotForgotten(f"nobody has this name: {fault.detail}") from None
+        value = told(Erasure(user_id=user_id), decode_erasure)
+    except Untaken as fault:
+        raise NotForgotten(f"nobody has this name: {fault}") from None
     key = user_id.encode()
     erasures = settings.topic("erasures")
     async with listening(settings, key) as (producer, consumer):

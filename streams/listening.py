@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from schemas import Erasure, Rejected, Request, encode
+from streams.intake import Decode
 from streams.kafka import client_options
 from streams.publisher import partition_of
 from streams.settings import Settings
+
+
+class Untaken(ValueError):
+    """No worker would take the message; the text says why."""
+
+
+def told(message: Request | Erasure, decode: Decode[Any]) -> bytes:
+    """The message as it is sent, read once as a worker will: `decode`.
+
+    Raises:
+        Untaken: they would refuse it.
+    """
+    now_ms = int(time.time() * 1000)
+    try:
+        value = encode(message)
+        decode(value, now_ms, now_ms)
+    except UnicodeEncodeError as fault:
+        raise Untaken(f"{fault.object!r} is not UTF-8") from None
+    except Rejected as fault:
+        raise Untaken(fault.detail) from None
+    return value
 
 
 @asynccontextmanager

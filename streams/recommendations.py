@@ -1,15 +1,37 @@
-"""From the engine's ranking to the message that is published."""
+"""From the engine's ranking to the record that is published."""
 
 from __future__ import annotations
 
 import time
 
+from aiokafka import ConsumerRecord
+
 from models.ranking import Ranking
 from models.ranking import Reason as EngineReason
-from schemas import Because, Cause, Reason, Recommendation, RecommendedItem
+from schemas import Because, Cause, Reason, Recommendation, RecommendedItem, encode
+from streams.publisher import Outgoing
 
 
-def recommendation(ranking: Ranking, *, cause: Cause, model_version: str) -> Recommendation:
+def outgoing(ranking: Ranking, *, cause: Cause, model_version: str) -> Outgoing:
+    """The record, keyed by the user."""
+    message = _recommendation(ranking, cause=cause, model_version=model_version)
+    return Outgoing(ranking.user_id.encode(), encode(message))
+
+
+def cause_of(
+    record: ConsumerRecord, *, event_id: str | None = None, request_id: str | None = None
+) -> Cause:
+    """What led to a list: a record of an event, or of a request."""
+    return Cause(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        event_id=event_id,
+        request_id=request_id,
+    )
+
+
+def _recommendation(ranking: Ranking, *, cause: Cause, model_version: str) -> Recommendation:
     """The published form; its id follows from its cause, so a consumer can drop a repeat."""
     return Recommendation(
         recommendation_id=f"{cause.topic}-{cause.partition}-{cause.offset}",

@@ -12,14 +12,14 @@ import structlog
 from mode import Service
 
 from models.ranking import Ranking
-from schemas import Cause, Event, encode
+from schemas import Event
 from streams.engine import Engine
 from streams.erased import Erased
 from streams.intake import Taken
 from streams.metrics import Metrics
-from streams.publisher import Outgoing, Publisher
+from streams.publisher import Publisher
 from streams.quality import Quality
-from streams.recommendations import recommendation
+from streams.recommendations import cause_of, outgoing
 from streams.replica import Replica
 from streams.reranking import Reranking
 from streams.settings import Settings
@@ -183,7 +183,9 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
             for place, ranking in zip(places, turn.lists, strict=False):
                 record, event = place.because
                 if not self._erased.covers(event.user_id, record.timestamp):
-                    served.append((place.because, _outgoing(ranking, place.because, turn.version)))
+                    cause = cause_of(record, event_id=event.event_id)
+                    message = outgoing(ranking, cause=cause, model_version=turn.version)
+                    served.append((place.because, message))
             if served:
                 topic = self._settings.topic("recommendations")
                 with self._metrics.timed("publish"):
@@ -203,18 +205,3 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
             self._metrics.freshness.observe(max(0.0, (now_ms - record.timestamp) / 1000))
             self._metrics.event_freshness.observe(max(0.0, (now_ms - event.ts) / 1000))
         self._metrics.recommendations.labels("event").inc(len(served))
-
-
-def _outgoing(ranking: Ranking, because: Taken[Event], model_version: str) -> Outgoing:
-    record, event = because
-    message = recommendation(
-        ranking,
-        cause=Cause(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            event_id=event.event_id,
-        ),
-        model_version=model_version,
-    )
-    return Outgoing(event.user_id.encode(), encode(message))
