@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import psutil
 
 from benchmarks.load import Order, Seen, load
 from benchmarks.machine import machine, print_machine
+from benchmarks.scratch import scratch
 from benchmarks.stream import Record, records
 from benchmarks.worker import Worker
 from streams.broker import EmbeddedBroker
@@ -114,11 +114,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     facts = machine()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        EmbeddedBroker(Path(folder) / "kafka", cache_dir=settings_of().cache_dir) as broker,
-    ):
-        found = measure(broker, Path(folder), asked.fill, asked.seconds, asked.events)
+    with scratch() as (folder, broker):
+        found = measure(broker, folder, asked.fill, asked.seconds, asked.events)
     print_machine(facts)
     print("\n" + table(found))
     if asked.json:

@@ -16,7 +16,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -24,10 +23,10 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer
 
 from benchmarks.machine import machine
+from benchmarks.scratch import scratch
 from benchmarks.worker import Worker
 from schemas import decode_recommendation
 from streams.ask import ask
-from streams.broker import EmbeddedBroker
 from streams.replay import run_replay
 from streams.settings import Settings, load
 
@@ -141,23 +140,19 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30, help="how long at half speed")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    cache_dir = load().cache_dir
     result = {"machine": machine(), "file": arguments.events.name}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        EmbeddedBroker(Path(folder) / "kafka", cache_dir=cache_dir) as broker,
-    ):
+    with scratch() as (folder, broker):
         fast, half = (
             load(options={"bootstrap_servers": broker.bootstrap_servers, "topic_prefix": prefix})
             for prefix in (PREFIX_FAST, PREFIX_HALF)
         )
-        worker = Worker(fast, Path(folder))
+        worker = Worker(fast, folder)
         result["full_speed"] = full_speed(fast, worker, arguments.events, arguments.items)
         users = _some_users(fast, 20)
         result["recommend"] = asyncio.run(answers(fast, users))
         worker.stop()
         rate = result["full_speed"]["events_per_second"] / 2
-        worker = Worker(half, Path(folder))
+        worker = Worker(half, folder)
         result["half_speed"] = half_speed(half, worker, arguments.events, rate, arguments.seconds)
         worker.stop()
     print(json.dumps(result, indent=2))

@@ -19,7 +19,6 @@ import argparse
 import json
 import math
 import random
-import tempfile
 import threading
 import time
 from collections import defaultdict, deque
@@ -34,6 +33,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from benchmarks.freshness import Bench, Figures, capacity
 from benchmarks.load import Order, started
 from benchmarks.machine import machine, print_machine
+from benchmarks.scratch import scratch
 from benchmarks.stream import Record, records
 from benchmarks.worker import Worker
 from schemas import Item, encode
@@ -253,13 +253,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     facts = machine()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        EmbeddedBroker(Path(folder) / "kafka", cache_dir=settings_of().cache_dir) as broker,
-    ):
+    with scratch() as (folder, broker):
         found = measure(
             broker,
-            Path(folder),
+            folder,
             asked.events,
             asked.items,
             asked.known,

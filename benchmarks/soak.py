@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import threading
 import time
 from itertools import cycle, islice
@@ -22,10 +21,10 @@ import numpy as np
 
 from benchmarks.freshness import Bench, capacity
 from benchmarks.machine import machine, print_machine
+from benchmarks.scratch import scratch
 from benchmarks.stream import Record, records
 from benchmarks.worker import Worker
 from schemas import Event, EventType, decode_event, encode
-from streams.broker import EmbeddedBroker
 from streams.settings import load as settings_of
 
 LOOK_SECONDS = 5.0
@@ -79,14 +78,11 @@ def main() -> None:
     facts, seconds = machine(), asked.minutes * 60
     stream = records(2 * asked.fill + 100_000, asked.events)
     known = stream[-asked.fill :]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        EmbeddedBroker(Path(folder) / "kafka", cache_dir=settings_of().cache_dir) as broker,
-    ):
+    with scratch() as (folder, broker):
         settings = settings_of(
             options={"bootstrap_servers": broker.bootstrap_servers, "topic_prefix": "soak-"}
         )
-        bench = Bench(settings, broker, Worker(settings, Path(folder)))
+        bench = Bench(settings, broker, Worker(settings, folder))
         most = capacity(bench, stream, asked.fill, 20)["events per second"]
         memory = Memory(bench.worker)
         memory.start()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,15 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import machine, print_machine
+from benchmarks.scratch import scratch
 from benchmarks.stream import records
 from models import compiled
 from models.interactions import Interactions, Kind
 from models.ranking import Ranking
 from models.recommender import Recommender
-from schemas import Cause, Event, decode_event, encode
-from streams.broker import EmbeddedBroker
+from schemas import Cause, Event, decode_event
 from streams.publisher import Outgoing, Publisher
-from streams.recommendations import recommendation
+from streams.recommendations import outgoing
 from streams.settings import load as settings_of
 from streams.topics import ensure_topics
 
@@ -98,8 +97,7 @@ def _turns(events: Sequence[Event]) -> list[Sequence[Event]]:
 
 def _outgoing(event: Event, ranking: Ranking) -> Outgoing:
     cause = Cause(topic="events", partition=0, offset=0, event_id=event.event_id)
-    message = recommendation(ranking, cause=cause, model_version="1-1")
-    return Outgoing(event.user_id.encode(), encode(message))
+    return outgoing(ranking, cause=cause, model_version="1-1")
 
 
 def main() -> None:
@@ -113,10 +111,7 @@ def main() -> None:
     compiled.use_cache(cache_dir / "engine")
     compiled.compile()
     values = [value for _, value in records(asked.fill + asked.timed, asked.events)]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        EmbeddedBroker(Path(folder) / "kafka", cache_dir=cache_dir) as broker,
-    ):
+    with scratch() as (_, broker):
         settings = settings_of(options={"bootstrap_servers": broker.bootstrap_servers})
 
         async def publish(turns: list[list[Outgoing]]) -> float:

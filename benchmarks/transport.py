@@ -18,7 +18,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -31,6 +30,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.machine import machine, print_machine
+from benchmarks.scratch import scratch
 from schemas import Event, EventType, decode_event, encode
 from streams.broker import EmbeddedBroker
 from streams.publisher import Outgoing, Publisher
@@ -281,11 +281,8 @@ def main() -> None:
     events = {"stock": options.stock_events, "chunk": options.chunk_events}
     rates: dict[Transport, list[Result]] = {transport: [] for transport in TRANSPORTS}
     latencies: dict[Transport, Result] = {}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        EmbeddedBroker(Path(folder) / "kafka", cache_dir=load().cache_dir) as broker,
-    ):
-        bench = Bench(broker, Path(folder))
+    with scratch() as (folder, broker):
+        bench = Bench(broker, folder)
         for transport in events:
             bench.create(f"waiting-{transport}")
             bench.write(f"waiting-{transport}", events[transport])

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from benchmarks.load import Order, load, started
 from benchmarks.machine import machine, print_machine
+from benchmarks.scratch import scratch
 from benchmarks.stream import Record, records
 from benchmarks.worker import Worker
 from schemas import Event, EventType, decode_recommendation, encode
@@ -207,11 +207,8 @@ def main() -> None:
         f"at {asked.rate:g} a second": {"per_second": asked.rate},
         "as fast as lists come": {"window": WAITING},
     }
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        EmbeddedBroker(Path(folder) / "kafka", cache_dir=settings_of().cache_dir) as broker,
-    ):
-        bench = Bench(broker, Path(folder))
+    with scratch() as (folder, broker):
+        bench = Bench(broker, folder)
         for how, order in orders.items():
             for n in (1, 2):
                 figures = bench.cpu(n, stream, asked.fill, seconds=asked.seconds, **order)

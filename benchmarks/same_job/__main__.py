@@ -22,7 +22,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import venv
 from hashlib import sha256
 from pathlib import Path
@@ -32,9 +31,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from benchmarks.load import Order, load
 from benchmarks.machine import machine, print_machine
+from benchmarks.scratch import scratch
 from benchmarks.stream import Record, records
 from benchmarks.worker import Worker
-from streams.broker import EmbeddedBroker
 from streams.settings import load as settings_of
 
 WAITING = 1024
@@ -146,11 +145,8 @@ def main() -> None:
     facts, cache_dir = machine(), settings_of().cache_dir
     stream = records(asked.fill + int(asked.seconds * MOST_PER_SECOND), asked.events)
     runs: dict[str, list[Figures]] = {framework: [] for framework in asked.only.split(",")}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        EmbeddedBroker(Path(folder) / "kafka", cache_dir=cache_dir) as broker,
-    ):
-        bench = Bench(broker.bootstrap_servers, Path(folder), cache_dir, stream)
+    with scratch() as (folder, broker):
+        bench = Bench(broker.bootstrap_servers, folder, cache_dir, stream)
         for _ in range(asked.rounds):
             for framework, figures in runs.items():
                 figures.append(bench.run(framework, asked.fill, asked.seconds))
