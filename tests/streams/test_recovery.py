@@ -274,6 +274,13 @@ def of_format(snapshots: Path, number: int) -> None:
             np.savez(out, **arrays)
 
 
+def lose(kafka: Kafka, topic: str, *, before: int) -> None:
+    """Delete what partition 0 holds before this offset."""
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    for done in admin.delete_records([TopicPartition(topic, 0, before)]).values():
+        done.result(10)
+
+
 def test_a_model_that_cannot_be_read_is_learned_again_or_kept_where_that_cannot_be(
     kafka: Kafka, topic_prefix: str, cache_dir: Path, tmp_path: Path, folder: Path
 ) -> None:
@@ -289,9 +296,7 @@ def test_a_model_that_cannot_be_read_is_learned_again_or_kept_where_that_cannot_
         assert "of another version" in worker.log
         assert worker.terminate() == 0
         of_format(folder, 1)
-        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-        for done in admin.delete_records([TopicPartition(topic, 0, 50)]).values():
-            done.result(10)
+        lose(kafka, topic, before=50)
         before = sorted(folder.iterdir())
         worker.start()
         assert worker.process.wait(60) != 0
@@ -308,9 +313,7 @@ def test_events_gone_from_the_log_unlearned_are_counted_and_the_rest_is_learned(
         worker.wait_for_metric("freshet_model_events", 200)
         assert worker.terminate() == 0
         kafka.produce(topic, clicks(200, 100), partition=0)
-        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-        for done in admin.delete_records([TopicPartition(topic, 0, 250)]).values():
-            done.result(10)
+        lose(kafka, topic, before=250)
         worker.start()
         worker.wait_until_ready()
         worker.wait_for_metric("freshet_model_events", 250)
