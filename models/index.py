@@ -200,10 +200,10 @@ class ItemIndex:
         k, flat = numbers.shape[1], numbers.ravel()
         near = [*zip(self._names.take(flat).tolist(), scores.ravel().tolist(), strict=True)]
         rows = [near[at * k : at * k + k] for at in range(len(numbers))]
-        if flat.size and flat.min() < 0:
-            found = np.count_nonzero(numbers >= 0, axis=1).tolist()
-            return [row[:n] for row, n in zip(rows, found, strict=True)]
-        return rows
+        if -1 not in flat.tolist():
+            return rows
+        found = np.count_nonzero(numbers >= 0, axis=1).tolist()
+        return [row[:n] for row, n in zip(rows, found, strict=True)]
 
     def _search_among(
         self, queries: Vectors, k: int, among: Numbers
