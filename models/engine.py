@@ -51,6 +51,7 @@ from models.evidence import (
 from models.jit import bare_kernel, inlined
 from models.lists import spare
 from models.numeric import F, log, uniform
+from models.prefetch import prefetch
 from models.ranker import Ranker
 from models.sources import (
     categories,
@@ -469,6 +470,56 @@ def _explore(state, user, chosen, shown, turn, items, scores):  # type: ignore[n
     return items[last]
 
 
+@bare_kernel
+def _look_ahead(state, users, items, k):  # type: ignore[no-untyped-def]
+    """Fetch what the events after `k` will read: each step needs what the one before it brought, so
+    that it is taken for one event more, while this event is worked on."""
+    history, covisited = state.users.history, state.covisitation
+    slot, last = state.embeddings.slot, users.shape[0] - 1
+    user, item = users[min(k + 4, last)], items[min(k + 4, last)]
+    prefetch(history.start, user)
+    prefetch(history.size, user)
+    prefetch(state.users.rate, user)
+    prefetch(state.users.kinds, user)
+    _fetch_item(state, item)
+    prefetch(state.trends.decayed, item)
+    prefetch(state.trends.life, item)
+    prefetch(state.neighbours.seen, item)
+
+    user, item = users[min(k + 3, last)], items[min(k + 3, last)]
+    newest = history.start[user] + history.size[user] - 1
+    if history.size[user] > 0:
+        prefetch(history.words, newest)
+        prefetch(history.words, max(newest - covisitation.PAIRED, history.start[user]))
+    covisitation.fetch(covisited, item)
+    prefetch(state.neighbours.visits.words, state.neighbours.visits.start[item])
+
+    user = users[min(k + 2, last)]
+    newest = history.start[user] + history.size[user] - 1
+    for back in range(min(history.size[user], covisitation.PAIRED)):
+        if history.words[newest - back, ITEM] >= 0:
+            _fetch_item(state, history.words[newest - back, ITEM])
+
+    user = users[min(k + 1, last)]
+    newest = history.start[user] + history.size[user] - 1
+    for back in range(min(history.size[user], covisitation.PAIRED)):
+        other = history.words[newest - back, ITEM]
+        if other >= 0:
+            covisitation.fetch(covisited, other)
+            prefetch(state.embeddings.into, slot[other])
+            prefetch(state.ranker.into, slot[other])
+
+
+@inlined
+def _fetch_item(state, item):  # type: ignore[no-untyped-def]
+    prefetch(state.covisitation.rows.start, item)
+    prefetch(state.covisitation.rows.size, item)
+    prefetch(state.covisitation.taken, item)
+    prefetch(state.neighbours.visits.start, item)
+    prefetch(state.neighbours.visits.size, item)
+    prefetch(state.embeddings.slot, item)
+
+
 @inlined
 def _learn_everywhere(state, user, item, second, value, weight, rules, full):  # type: ignore[no-untyped-def]
     """Step 4: the event enters every source, before it enters the user's history."""
@@ -568,6 +619,7 @@ def run(  # type: ignore[no-untyped-def]
         second = second_of(time, times[k])
         weight, full = F(1), True
         if not asked:
+            _look_ahead(state, users, items, k)
             if _short_of_room(state, rules):
                 return k
             second = _tick(time, times[k])

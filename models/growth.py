@@ -12,7 +12,7 @@ from models import engine
 from models.board import new_board
 from models.engine import Rules, State
 from models.evidence import STRATEGIES
-from models.lists import Lists, blank, grow, purge, release
+from models.lists import Lists, blank, compact, grow, purge, release
 from models.ranker import HIDDEN, TASTE_SQUARES, new_ranker
 from models.sources import (
     categories,
@@ -24,6 +24,7 @@ from models.sources import (
     trends,
 )
 from models.sources.content import Content
+from models.sources.covisitation import Covisitation
 from models.sources.neighbours import MET, TOLD
 from models.user import GUEST, ITEM, TIME, Users, new_users, remember
 
@@ -33,7 +34,10 @@ FIRST = 1024
 MOST_OF_A_GUEST = 128
 """Events of a guest's past."""
 
-GROWTH = 1.5
+GROWTH, GROWTH_OF_BLOCKS = 1.5, 1.125
+ABANDONED = 0.2
+"""Share of a block that lists must have left before it is worth moving them together."""
+
 RESTART_NUMBERS_AT = 2**31 - 2**24
 
 
@@ -60,10 +64,8 @@ def new_state(seed: int) -> State:
 
 
 def relinked(state: State) -> State:
-    """The same after loading: the rows' weights are the rows' memory again."""
-    covisited = state.covisitation
-    weights = covisited.rows.words.view(np.float32)
-    return state._replace(covisitation=covisited._replace(weights=weights))
+    """The same after loading: the rows' others are the rows' memory again."""
+    return state._replace(covisitation=_with_rows(state.covisitation, state.covisitation.rows))
 
 
 def with_board(state: State) -> State:
@@ -116,7 +118,6 @@ def with_items(state: State, items: int) -> State:
         ),
         trends=state.trends._replace(
             decayed=_longer(state.trends.decayed, n),
-            place=_longer(state.trends.place, n, -1),
             life=_longer(state.trends.life, n),
             esteem=_longer(state.trends.esteem, n),
         ),
@@ -169,14 +170,14 @@ def with_room(state: State, rules: Rules) -> State:
     visits = _more_places(state.neighbours.visits, 4 * neighbours.VISITORS)
     state = state._replace(
         users=users,
-        covisitation=state.covisitation._replace(rows=rows, weights=rows.words.view(np.float32)),
+        covisitation=_with_rows(state.covisitation, rows),
         neighbours=state.neighbours._replace(visits=visits),
     )
     slots = len(state.embeddings.into)
     wanted = int(state.embeddings.used[0]) + engine.SLOTS_PER_EVENT
     if wanted <= slots:
         return state
-    n = _enlarged(slots, wanted)
+    n = _enlarged(slots, wanted, GROWTH_OF_BLOCKS)
     return state._replace(
         embeddings=state.embeddings._replace(
             vacant=_longer(state.embeddings.vacant, n),
@@ -196,7 +197,7 @@ def memory(state: State, users: int, items: int) -> dict[str, float]:
     """Bytes in use per user and per item. Room ahead of growth counts as far as it was touched."""
 
     def touched(lists: Lists) -> int:
-        return int(lists.top[0]) * int(lists.words[:1].nbytes)
+        return int(lists.top[0]) * int(lists.words[:1].nbytes + lists.halves[:1].nbytes)
 
     covisited, trended, seen = state.covisitation, state.trends, state.neighbours
     embedded, ranked, held = state.embeddings, state.ranker, state.users
@@ -205,7 +206,6 @@ def memory(state: State, users: int, items: int) -> dict[str, float]:
     of_slots = (*embedded[3:6], ranked.into, ranked.out, ranked.scalar)
     of_items = (
         trended.decayed,
-        trended.place,
         trended.life,
         trended.esteem,
         returned.of_item,
@@ -360,8 +360,8 @@ def forget_items(state: State, items: Sequence[int]) -> None:
     blank(state.users.history, gone)
 
 
-def _enlarged(now: int, wanted: int) -> int:
-    return max(wanted, int(now * GROWTH))
+def _enlarged(now: int, wanted: int, growth: float = GROWTH) -> int:
+    return max(wanted, int(now * growth))
 
 
 def _longer(array: Any, n: int, fill: float = 0) -> Any:
@@ -416,7 +416,18 @@ def _more_lists(lists: Lists, n: int) -> Lists:
 
 
 def _more_places(lists: Lists, wanted: int) -> Lists:
-    used, places = int(lists.top[0]), len(lists.words)
+    """Room for so many more: among what was abandoned, if that is much, or in a longer block."""
+    places = len(lists.words)
+    if places - int(lists.top[0]) >= wanted:
+        return lists
+    if int(lists.top[0]) - int(lists.room.sum()) > ABANDONED * places:
+        compact(lists)
+    used = int(lists.top[0])
     if places - used >= wanted:
         return lists
-    return lists._replace(words=_longer(lists.words, _enlarged(places, used + wanted)))
+    n = _enlarged(places, used + wanted, GROWTH_OF_BLOCKS)
+    return lists._replace(words=_longer(lists.words, n), halves=_longer(lists.halves, n))
+
+
+def _with_rows(held: Covisitation, rows: Lists) -> Covisitation:
+    return held._replace(rows=rows, others=rows.words.reshape(-1))

@@ -40,7 +40,7 @@ from models.evidence import (
     TRENDS,
 )
 from models.jit import bare_kernel
-from models.numeric import F, exp, log, uniform
+from models.numeric import NEAREST, F, dither, exp, log, narrow, step_down, uniform, wide
 from models.user import AGE, ITEM, POPULARITY
 
 HIDDEN = 32
@@ -82,7 +82,7 @@ class Ranker(NamedTuple):
 
     steps: int64 [1]. mean, variance: float64 [COLUMNS], of the evidence. deviation: float32
     [users, COLUMNS]; deviation_squares: float32 [users]. taste: float32 [users, RANK], t_user;
-    taste_squares: float32 [users]. into, out: float32 [slots, RANK] and
+    taste_squares: float32 [users]. into, out: uint16 [slots, RANK], halves (`numeric.narrow`), and
     scalar: float32 [slots, 4], by the items' slots (`sources.embeddings`).
     context, weight, query, pull: scratch.
     """
@@ -98,8 +98,8 @@ class Ranker(NamedTuple):
     deviation_squares: NDArray[np.float32]
     taste: NDArray[np.float32]
     taste_squares: NDArray[np.float32]
-    into: NDArray[np.float32]
-    out: NDArray[np.float32]
+    into: NDArray[np.uint16]
+    out: NDArray[np.uint16]
     scalar: NDArray[np.float32]
     context: NDArray[np.float32]
     weight: NDArray[np.float32]
@@ -127,8 +127,8 @@ def new_ranker(users: int, slots: int, random: np.random.Generator) -> Ranker:
         deviation_squares=np.ones(users, np.float32),
         taste=np.zeros((users, RANK), np.float32),
         taste_squares=np.full(users, TASTE_SQUARES, np.float32),
-        into=np.zeros((slots, RANK), np.float32),
-        out=np.zeros((slots, RANK), np.float32),
+        into=np.zeros((slots, RANK), np.uint16),
+        out=np.zeros((slots, RANK), np.uint16),
         scalar=np.zeros((slots, 4), np.float32),
         context=np.zeros(CONTEXT, np.float32),
         weight=np.zeros(COLUMNS, np.float32),
@@ -139,10 +139,10 @@ def new_ranker(users: int, slots: int, random: np.random.Generator) -> Ranker:
 @bare_kernel
 def give(state, slot, random):  # type: ignore[no-untyped-def]
     """Vectors of its own for an item: uniform, of the variance 0.01/RANK."""
-    wide = 0.2 * np.sqrt(3.0 / RANK)
+    width = 0.2 * np.sqrt(3.0 / RANK)
     for f in range(RANK):
-        state.into[slot, f] = F((uniform(random) - 0.5) * wide)
-        state.out[slot, f] = F((uniform(random) - 0.5) * wide)
+        state.into[slot, f] = narrow((uniform(random) - 0.5) * width, NEAREST)
+        state.out[slot, f] = narrow((uniform(random) - 0.5) * width, NEAREST)
     state.scalar[slot, BIAS] = F(0)
     state.scalar[slot, SQUARES_BIAS] = F(1)
     state.scalar[slot, SQUARES_IN] = F(0.01)
@@ -231,13 +231,13 @@ def ask(state, history, user, slot, board, chosen):  # type: ignore[no-untyped-d
         if item >= 0:
             vector = state.into[slot[item]]
             for f in range(vector.shape[0]):
-                query[f] += fade * vector[f]
+                query[f] += fade * wide(vector[f])
         fade *= F(WALK_DECAY)
     for x in range(chosen):
         s = slot[board.item[board.candidate[x]]]
         z, vector = state.scalar[s, BIAS], state.out[s]
         for f in range(vector.shape[0]):
-            z += query[f] * vector[f]
+            z += query[f] * wide(vector[f])
         score[x] = z
     order, differing = board.order, board.number[DIFFERING]
     for k in range(0, differing, 4):
@@ -386,8 +386,8 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
             step = RANK_RATE * g / np.sqrt(state.scalar[s, SQUARES_OUT])
             vector = state.out[s]
             for f in range(vector.shape[0]):
-                pull[f] += g * vector[f]
-                vector[f] -= step * state.query[f]
+                pull[f] += g * wide(vector[f])
+            step_down(vector, step, state.query, dither(state.steps[0], s))
     for k in range(pushing, pushing + 3):  # fill up the last four
         pushed[k] = 0
         chance[k] = F(0)
@@ -434,9 +434,7 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
         if s > 0:
             state.scalar[s, SQUARES_IN] += fade * fade * z
             step = fade * RANK_RATE / np.sqrt(state.scalar[s, SQUARES_IN])
-            vector = state.into[s]
-            for f in range(vector.shape[0]):
-                vector[f] -= step * pull[f]
+            step_down(state.into[s], step, pull, dither(state.steps[0], s))
         fade *= F(WALK_DECAY)
 
 

@@ -32,7 +32,7 @@ from models.evidence import (
 )
 from models.evidence import CONTENT as CONTENT_COLUMN
 from models.jit import bare_kernel, inlined
-from models.numeric import F, log
+from models.numeric import F, log, wide
 from models.ranker import CLIP, WALK, WALK_DECAY, fall_of, units_of
 from models.sources import content
 from models.sources.covisitation import (
@@ -41,7 +41,6 @@ from models.sources.covisitation import (
     LEAST_READ,
     LONG_DECAY,
     LONG_WALK,
-    NEIGHBOUR,
     READ_DECAY,
     SHORT_DECAY,
     SHORT_WALK,
@@ -144,7 +143,7 @@ def explain(state, user, chosen, tried, items, source, share, causes, cause_shar
                 fade = F(WALK_DECAY**back)
                 theirs, its = ranker.into[slot[cause]], ranker.out[own_slot]
                 for f in range(its.shape[0]):
-                    fall += fade * theirs[f] * its[f]
+                    fall += fade * wide(theirs[f]) * wide(its[f])
             for f in range(COLUMNS):
                 column[f] = board.own_column[f]
             if fall <= 0:
@@ -194,7 +193,7 @@ def _whole(ranker, board, x, own_slot):  # type: ignore[no-untyped-def]
     units_of(ranker.theta, board.units, board.own_column, board.own_units)
     bias, low_rank, its = ranker.scalar[own_slot, 0], F(0), ranker.out[own_slot]
     for f in range(its.shape[0]):
-        low_rank += ranker.query[f] * its[f]
+        low_rank += ranker.query[f] * wide(its[f])
     return bias, low_rank
 
 
@@ -232,7 +231,7 @@ def _normal(mean, variance, f, value):  # type: ignore[no-untyped-def]
 def _parts(state, user, listed):  # type: ignore[no-untyped-def]
     """board.part [history item, listed item, score]: who gave what in `covisitation.propose`."""
     board, covisited, history = state.board, state.covisitation, state.users.history
-    words, weights = covisited.rows.words, covisited.weights
+    others, weights = covisited.others, covisited.rows.halves
     newest = history.start[user] + history.size[user] - 1
     short, long, read = F(1), F(1), FIRST_READ
     for back in range(min(history.size[user], LONG_WALK)):
@@ -248,7 +247,7 @@ def _parts(state, user, listed):  # type: ignore[no-untyped-def]
             scale = scale_of(covisited.taken[item])
             near = short * scale if back < SHORT_WALK else F(0)
             for x in range(start, stop):
-                neighbour = words[x, NEIGHBOUR]
+                neighbour = others[x]
                 if board.mark[neighbour, 0] != board.number[0]:
                     continue
                 line = board.mark[neighbour, 1]
@@ -258,11 +257,12 @@ def _parts(state, user, listed):  # type: ignore[no-untyped-def]
                 if r < 0:
                     continue
                 part = board.part[back, r]
-                part[0] = near * weights[x, WEIGHT]
-                part[1] = long * scale * weights[x, WEIGHT]
-                part[2] = near * weights[x, AHEAD]
-                part[3] = scale * weights[x, AHEAD] if back == 0 else F(0)
-                part[4] = near * weights[x, TOGETHER]
+                weight, ahead = wide(weights[x, WEIGHT]), wide(weights[x, AHEAD])
+                part[0] = near * weight
+                part[1] = long * scale * weight
+                part[2] = near * ahead
+                part[3] = scale * ahead if back == 0 else F(0)
+                part[4] = near * wide(weights[x, TOGETHER])
         short *= F(SHORT_DECAY)
         long *= F(LONG_DECAY)
 
@@ -300,7 +300,7 @@ def _without(state, line, r, back, walked, cause, own_slot, own):  # type: ignor
         z, its = F(0), vectors.out[own_slot]
         theirs = vectors.into[vectors.slot[cause]]
         for f in range(its.shape[0]):
-            z += weight * theirs[f] * its[f]
+            z += weight * wide(theirs[f]) * wide(its[f])
         scale = F(1.0 / np.sqrt(ranker.variance[AFFINITY] + 1e-4))
         column[AFFINITY] = min(max(column[AFFINITY] - z * scale, -CLIP), CLIP)
     given = content.part(state.content, cause, board.item[line], back)

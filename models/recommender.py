@@ -21,6 +21,7 @@ from models.formats import FORMAT, of_present_format
 from models.ids import Ids
 from models.interactions import Interactions, Past
 from models.newcomers import Newcomers
+from models.numeric import widened
 from models.ranking import Ranking, Reason, Recommended
 from models.reasons import NAMED, SOURCES
 from models.reasons import sentence as reasons_in_words
@@ -297,7 +298,8 @@ class Recommender:
         and a copy of their `out` vectors, float32 [items, WIDTH]."""
         slots = self._state.embeddings.slot[numbers.start : numbers.stop]
         have = np.flatnonzero(slots)
-        return self.item_ids(numbers.start + have), self._state.embeddings.out[slots[have]]
+        vectors = widened(self._state.embeddings.out[slots[have]])
+        return self.item_ids(numbers.start + have), vectors
 
     def taken_with(self, item_id: str, n: int) -> list[tuple[str, float]]:
         """The `n` items most taken together with this one, most first, with what SYMMETRIC
@@ -306,10 +308,10 @@ class Recommender:
         if item is None:
             return []
         row = slice(state.rows.start[item], state.rows.start[item] + state.rows.size[item])
-        others = state.rows.words[row, covisitation.NEIGHBOUR]
+        others, weights = state.others[row], widened(state.rows.halves[row])
         taken = state.taken[item]
         size = np.sqrt((taken + 1) * (taken + 1e-9) * (state.taken[others] + 1))
-        scores = np.where(others == item, 0, state.weights[row, covisitation.WEIGHT] / size)
+        scores = np.where(others == item, 0, weights[:, covisitation.WEIGHT] / size)
         best = np.argsort(-scores, kind="stable")[:n]
         best = best[scores[best] > 0]
         return [*zip(self.item_ids(others[best]), scores[best].tolist(), strict=True)]

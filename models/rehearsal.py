@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from models.catalogue import ItemFacts
 from models.interactions import Interactions, Kind
+from models.lists import compact, new_lists
 from models.recommender import Recommender
 from models.settings import EngineSettings
 
@@ -19,6 +20,7 @@ def steps() -> list[tuple[str, Callable[[], object]]]:
         ("catalogue", lambda: recommender.upsert_items([ItemFacts("i3", available=False)])),
         ("content", lambda: recommender.link_items(["i3"], [[("i4", 0.5)]])),
         ("making room", lambda: recommender.learn(_events(50))),
+        ("moving lists together", lambda: compact(new_lists(1, 1))),
         ("forgetting", lambda: recommender.forget("u51")),
     ]
 

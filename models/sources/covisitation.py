@@ -18,6 +18,9 @@ a₁, …:
     FORWARD    0.8^q over 10 items of f      NEXT     a₀ alone, of f
     SESSION    0.8^q over 10 items of b
 
+Weights are numbers of 16 bits, rounded by chance (`numeric.narrow`): 8 bits are plenty for a score,
+too few to add up in.
+
 Rows grow with use up to WIDEST. Heavy entries move towards the front; in a full row a newcomer
 replaces the lightest of 8 entries sampled from the back half, or else makes that one lighter, so
 that what is no longer seen gives way (after Metwally et al. 2005, space-saving).
@@ -32,9 +35,10 @@ from numpy.typing import NDArray
 
 from models.board import BEST, BEST_FORWARD, LINKS, line_of
 from models.evidence import FORWARD, LONG, NEXT, SESSION, SYMMETRIC
-from models.jit import bare_kernel, small
+from models.jit import bare_kernel, inlined, small
 from models.lists import Lists, grow, new_lists
-from models.numeric import F
+from models.numeric import SPREAD, F, dither, narrow, wide
+from models.places import place_of
 from models.prefetch import AHEAD as ENTRIES_AHEAD
 from models.prefetch import prefetch
 from models.user import ITEM, TIME
@@ -55,27 +59,31 @@ FIRST_READ, READ_DECAY, LEAST_READ = 400.0, 0.9, 40
 PLACES_PER_EVENT = PAIRED * 4 * WIDEST
 """Places that one event may take from the block, at most."""
 
-NEIGHBOUR, WEIGHT, AHEAD, TOGETHER = 0, 1, 2, 3
-"""Words of a row's entry: the neighbour's number, and s, f, b as float32."""
+WEIGHT, AHEAD, TOGETHER = 0, 1, 2
+"""Columns of a row's `halves`: s, f and b."""
+
+FETCHED, NUMBERS_PER_LINE = 256, 16
+"""Entries of a row that are fetched ahead, and how many numbers come together."""
 
 
 class Covisitation(NamedTuple):
-    """rows: by item, entries of 16 bytes. weights: float32, the same memory as `rows.words`.
+    """rows: by item, entries of one word, the neighbour's number, and three halves. others: int32
+    [places], the same memory as `rows.words`.
 
     taken: float32, events of each item. norm: float32, 1/√(count+1); 0 where it is not to be had.
     """
 
     rows: Lists
-    weights: NDArray[np.float32]
+    others: NDArray[np.int32]
     taken: NDArray[np.float32]
     norm: NDArray[np.float32]
 
 
 def new_covisitation(items: int) -> Covisitation:
     """Nothing was ever taken together."""
-    rows = new_lists(items, 4)
+    rows = new_lists(items, 1, 3)
     return Covisitation(
-        rows, rows.words.view(np.float32), np.zeros(items, np.float32), np.ones(items, np.float32)
+        rows, rows.words.reshape(-1), np.zeros(items, np.float32), np.ones(items, np.float32)
     )
 
 
@@ -86,56 +94,69 @@ def scale_of(taken):  # type: ignore[no-untyped-def]
 
 
 @bare_kernel
+def _put(weights, together, ahead, session, chance):  # type: ignore[no-untyped-def]
+    weights[WEIGHT] = narrow(together, chance)
+    weights[AHEAD] = narrow(ahead, chance + SPREAD)
+    weights[TOGETHER] = narrow(session, chance + np.int32(2) * SPREAD)
+
+
+@bare_kernel
 def _pair(state, item, other, together, ahead, session, salt):  # type: ignore[no-untyped-def]
     """Add to one entry of one row."""
-    rows, weights = state.rows, state.weights
-    words = rows.words
+    rows, others, weights = state.rows, state.others, state.rows.halves
     at, size = rows.start[item], np.int64(rows.size[item])
-    for x in range(at, at + size):
-        if words[x, NEIGHBOUR] == other:
-            weights[x, WEIGHT] += together
-            weights[x, AHEAD] += ahead
-            weights[x, TOGETHER] += session
-            y = at + ((x - at) >> 1)
-            if weights[x, WEIGHT] > weights[y, WEIGHT]:
-                for c in range(4):
-                    word = words[x, c]
-                    words[x, c] = words[y, c]
-                    words[y, c] = word
-            return
-    if size == rows.room[item]:
-        if size < WIDEST:
+    chance = dither(salt, other)
+    x = place_of(others[at : at + size], other)
+    if x >= 0:
+        y = at + (x >> 1)
+        x += at
+        together += wide(weights[x, WEIGHT])
+        ahead += wide(weights[x, AHEAD])
+        session += wide(weights[x, TOGETHER])
+        if together > wide(weights[y, WEIGHT]):
+            others[x] = others[y]
+            for c in range(TOGETHER + 1):
+                weights[x, c] = weights[y, c]
+            x = y
+            others[x] = other
+        _put(weights[x], together, ahead, session, chance)
+        return
+    if size == WIDEST:
+        half = size // 2
+        lightest = at + half
+        for k in range(8):
+            x = at + half + (salt + k * 13) % (size - half)
+            if wide(weights[x, WEIGHT]) < wide(weights[lightest, WEIGHT]):
+                lightest = x
+        if wide(weights[lightest, WEIGHT]) > together * F(2):
+            other = others[lightest]
+            together = F(0.9) * wide(weights[lightest, WEIGHT])
+            ahead = F(0.9) * wide(weights[lightest, AHEAD])
+            session = F(0.9) * wide(weights[lightest, TOGETHER])
+        x = lightest
+    else:
+        if size == rows.room[item]:
             grow(rows, item)
             at = rows.start[item]
-        else:
-            half = size // 2
-            lightest = at + half
-            for k in range(8):
-                x = at + half + (salt + k * 13) % (size - half)
-                if weights[x, WEIGHT] < weights[lightest, WEIGHT]:
-                    lightest = x
-            if weights[lightest, WEIGHT] > together * F(2):
-                for c in range(WEIGHT, TOGETHER + 1):
-                    weights[lightest, c] *= F(0.9)
-            else:
-                words[lightest, NEIGHBOUR] = other
-                weights[lightest, WEIGHT] = together
-                weights[lightest, AHEAD] = ahead
-                weights[lightest, TOGETHER] = session
-            return
-    x = at + size
-    words[x, NEIGHBOUR] = other
-    weights[x, WEIGHT] = together
-    weights[x, AHEAD] = ahead
-    weights[x, TOGETHER] = session
-    rows.size[item] = size + 1
+        x = at + size
+        rows.size[item] = size + 1
+    others[x] = other
+    _put(weights[x], together, ahead, session, chance)
+
+
+@inlined
+def fetch(state, item):  # type: ignore[no-untyped-def]
+    """Fetch an item's row towards the processor, as it will soon be walked or added to."""
+    at = state.rows.start[item]
+    for x in range(at, at + min(np.int64(state.rows.size[item]), FETCHED), NUMBERS_PER_LINE):
+        prefetch(state.others, x)
+        prefetch(state.rows.halves, x)
 
 
 @bare_kernel
 def learn(state, history, user, item, second, weight, event):  # type: ignore[no-untyped-def]
     """One event, before it enters the user's history."""
-    at = history.start[user]
-    newest = at + history.size[user] - 1
+    newest = history.start[user] + history.size[user] - 1
     salt = event * 7
     for back in range(min(history.size[user], PAIRED)):
         other = history.words[newest - back, ITEM]
@@ -160,7 +181,7 @@ def propose(state, history, user, board, norm):  # type: ignore[no-untyped-def]
     """Walk the rows of the user's newest items and add up every neighbour's scores."""
     at = history.start[user]
     newest = at + history.size[user] - 1
-    words, weights, tally = state.rows.words, state.weights, board.tally
+    others, weights, tally = state.others, state.rows.halves, board.tally
     short, long, read = F(1.0), F(1.0), FIRST_READ
     for back in range(min(history.size[user], LONG_WALK)):
         item = history.words[newest - back, ITEM]
@@ -172,30 +193,30 @@ def propose(state, history, user, board, norm):  # type: ignore[no-untyped-def]
             near, far = short * scale, long * scale
             if back >= SHORT_WALK:  # nothing but LONG and what is like it
                 for x in range(start, stop):
-                    later = words[min(x + ENTRIES_AHEAD, stop - 1), NEIGHBOUR]
+                    later = others[min(x + ENTRIES_AHEAD, stop - 1)]
                     prefetch(board.mark, later)
                     prefetch(norm, later)
-                    line = line_of(board, words[x, NEIGHBOUR], norm)
+                    line = line_of(board, others[x], norm)
                     if line >= 0:
-                        weight = far * weights[x, WEIGHT]
+                        weight = far * wide(weights[x, WEIGHT])
                         tally[line, LONG] += weight
                         tally[line, LINKS] += F(1)
                         tally[line, BEST] = max(tally[line, BEST], weight)
             else:
                 last = scale if back == 0 else F(0)
                 for x in range(start, stop):
-                    later = words[min(x + ENTRIES_AHEAD, stop - 1), NEIGHBOUR]
+                    later = others[min(x + ENTRIES_AHEAD, stop - 1)]
                     prefetch(board.mark, later)
                     prefetch(norm, later)
-                    line = line_of(board, words[x, NEIGHBOUR], norm)
+                    line = line_of(board, others[x], norm)
                     if line < 0:
                         continue
-                    weight, ahead = weights[x, WEIGHT], weights[x, AHEAD]
+                    weight, ahead = wide(weights[x, WEIGHT]), wide(weights[x, AHEAD])
                     tally[line, SYMMETRIC] += near * weight
                     tally[line, LONG] += far * weight
                     tally[line, FORWARD] += near * ahead
                     tally[line, NEXT] += last * ahead
-                    tally[line, SESSION] += near * weights[x, TOGETHER]
+                    tally[line, SESSION] += near * wide(weights[x, TOGETHER])
                     tally[line, LINKS] += F(1)
                     tally[line, BEST] = max(tally[line, BEST], far * weight)
                     tally[line, BEST_FORWARD] = max(tally[line, BEST_FORWARD], near * ahead)

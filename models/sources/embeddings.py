@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from models.evidence import AFFINITY, LEANING
 from models.jit import bare_kernel
-from models.numeric import F, exp, uniform
+from models.numeric import NEAREST, F, dither, exp, narrow, step_down, uniform, wide
 from models.user import ITEM
 
 WIDTH = 32
@@ -40,15 +40,16 @@ class Embeddings(NamedTuple):
     """slot: int32 by item, its row below; 0 is the row of zeros. used: int64 [2], rows
     ever given and rows given back, whose numbers stand at the beginning of vacant, int32 [slots].
 
-    into, out: float32 [slots, WIDTH]. scalar: float32 [slots, 4]. user: float32 [users, WIDTH];
-    user_squares: float32. recent: int32 [RECENT], a ring of items; seen: int64 [1].
+    into, out: uint16 [slots, WIDTH], halves (`numeric.narrow`). scalar: float32 [slots, 4]. user:
+    float32 [users, WIDTH]; user_squares: float32. recent: int32 [RECENT], a ring of items; seen:
+    int64 [1].
     """
 
     slot: NDArray[np.int32]
     used: NDArray[np.int64]
     vacant: NDArray[np.int32]
-    into: NDArray[np.float32]
-    out: NDArray[np.float32]
+    into: NDArray[np.uint16]
+    out: NDArray[np.uint16]
     scalar: NDArray[np.float32]
     user: NDArray[np.float32]
     user_squares: NDArray[np.float32]
@@ -62,8 +63,8 @@ def new_embeddings(items: int, users: int, slots: int) -> Embeddings:
         slot=np.zeros(items, np.int32),
         used=np.array([1, 0]),
         vacant=np.zeros(slots, np.int32),
-        into=np.zeros((slots, WIDTH), np.float32),
-        out=np.zeros((slots, WIDTH), np.float32),
+        into=np.zeros((slots, WIDTH), np.uint16),
+        out=np.zeros((slots, WIDTH), np.uint16),
         scalar=np.zeros((slots, 4), np.float32),
         user=np.zeros((users, WIDTH), np.float32),
         user_squares=np.full(users, 1e-3, np.float32),
@@ -83,10 +84,10 @@ def give(state, item, random):  # type: ignore[no-untyped-def]
         s = state.used[0]
         state.used[0] = s + 1
     state.slot[item] = s
-    wide = 2.0 * np.sqrt(3.0 / WIDTH)
+    width = 2.0 * np.sqrt(3.0 / WIDTH)
     for f in range(WIDTH):
-        state.into[s, f] = F((uniform(random) - 0.5) * wide)
-        state.out[s, f] = F((uniform(random) - 0.5) * wide * 0.3)
+        state.into[s, f] = narrow((uniform(random) - 0.5) * width, NEAREST)
+        state.out[s, f] = narrow((uniform(random) - 0.5) * width * 0.3, NEAREST)
     state.scalar[s, BIAS] = F(0)
     for c in range(SQUARES_BIAS, SQUARES_OUT + 1):
         state.scalar[s, c] = F(1e-3)
@@ -114,7 +115,7 @@ def user_vector(state, history, user, query):  # type: ignore[no-untyped-def]
             vector = state.into[state.slot[item]]
             weight = F(1.0) / F(1.0 + back)
             for f in range(vector.shape[0]):
-                query[f] += weight * vector[f]
+                query[f] += weight * wide(vector[f])
 
 
 @bare_kernel
@@ -125,7 +126,7 @@ def evidence(state, board, chosen):  # type: ignore[no-untyped-def]
         s = state.slot[board.item[board.candidate[x]]]
         z, vector = F(0), state.out[s]
         for f in range(vector.shape[0]):
-            z += query[f] * vector[f]
+            z += query[f] * wide(vector[f])
         board.evidence[AFFINITY, x] = z
         board.evidence[LEANING, x] = state.scalar[s, BIAS]
 
@@ -148,7 +149,7 @@ def learn(state, history, user, item, count, events, known, board, random):  # t
         drawn[k] = state.slot[j]
         y, vector = state.scalar[drawn[k], BIAS], state.out[drawn[k]]
         for f in range(vector.shape[0]):
-            y += query[f] * vector[f]
+            y += query[f] * wide(vector[f])
         if k > 0:
             odds = 0.5 * (count[j] + 1.0) / (events + 1.0) + 0.5 / known
             y -= F(np.log(odds * NEGATIVES))
@@ -172,11 +173,10 @@ def learn(state, history, user, item, count, events, known, board, random):  # t
             continue
         vector = state.out[s]
         for f in range(vector.shape[0]):
-            pull[f] += g * vector[f]
+            pull[f] += g * wide(vector[f])
         state.scalar[s, SQUARES_OUT] += g * g * length
         step = RATE * g / np.sqrt(state.scalar[s, SQUARES_OUT])
-        for f in range(vector.shape[0]):
-            vector[f] -= step * query[f]
+        step_down(vector, step, query, dither(events, s))
         state.scalar[s, SQUARES_BIAS] += g * g
         state.scalar[s, BIAS] -= RATE * g / np.sqrt(state.scalar[s, SQUARES_BIAS])
     size = F(0)
@@ -195,6 +195,4 @@ def learn(state, history, user, item, count, events, known, board, random):  # t
             weight = F(1.0) / F(1.0 + back)
             state.scalar[s, SQUARES_IN] += weight * weight * size
             step = weight * RATE / np.sqrt(state.scalar[s, SQUARES_IN])
-            vector = state.into[s]
-            for f in range(vector.shape[0]):
-                vector[f] -= step * pull[f]
+            step_down(state.into[s], step, pull, dither(events, s))

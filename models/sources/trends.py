@@ -25,6 +25,7 @@ from models.board import choose, line_of
 from models.evidence import TRENDS
 from models.jit import bare_kernel
 from models.numeric import F, log
+from models.places import place_of, shift
 
 LISTED, PROPOSED = 1_000, 40
 
@@ -43,16 +44,17 @@ FIRST_SECOND, LAST_SECOND, FIRST_EVENT = 0, 1, 2
 
 
 class Trends(NamedTuple):
-    """decayed: float32 [items, 8], decayed counts. place: int16 [items, 8], in the list, or -1.
+    """decayed: float32 [items, 8], decayed counts.
 
-    listed: int32 [8, LISTED], items, highest first. length: int64 [8]. landmark: float64 [8].
+    listed: int32 [8, LISTED], items, highest first; level: float32, their counts once more, so that
+    nothing else is read to keep the order. length: int64 [8]. landmark: float64 [8].
     life: int32 [items, 3], first second, last second, first event number. esteem: float32, a
     running mean of the values given, each beside its user's mean; 0 where none were.
     """
 
     decayed: NDArray[np.float32]
-    place: NDArray[np.int16]
     listed: NDArray[np.int32]
+    level: NDArray[np.float32]
     length: NDArray[np.int64]
     landmark: NDArray[np.float64]
     life: NDArray[np.int32]
@@ -63,8 +65,8 @@ def new_trends(items: int) -> Trends:
     """Nothing was ever taken."""
     return Trends(
         decayed=np.zeros((items, TRENDS), np.float32),
-        place=np.full((items, TRENDS), -1, np.int16),
         listed=np.zeros((TRENDS, LISTED), np.int32),
+        level=np.zeros((TRENDS, LISTED), np.float32),
         length=np.zeros(TRENDS, np.int64),
         landmark=np.zeros(TRENDS),
         life=np.zeros((items, 3), np.int32),
@@ -79,6 +81,22 @@ def value(state, item, given):  # type: ignore[no-untyped-def]
 
 
 @bare_kernel
+def _rise(listed, level, at, item, count):  # type: ignore[no-untyped-def]
+    """Put the item before all that are lower, which fill the place `at` where it was."""
+    above, below = np.int64(0), at
+    while above < below:
+        middle = (above + below) // 2
+        if level[middle] >= count:
+            above = middle + 1
+        else:
+            below = middle
+    shift(listed, above, at - above)
+    shift(level, above, at - above)
+    listed[above] = item
+    level[above] = count
+
+
+@bare_kernel
 def learn(state, item, second, event, weight):  # type: ignore[no-untyped-def]
     """One event."""
     for k in range(TRENDS):
@@ -88,31 +106,23 @@ def learn(state, item, second, event, weight):  # type: ignore[no-untyped-def]
             scale = F(np.exp(-min(exponent, 700.0)))
             for j in range(state.decayed.shape[0]):
                 state.decayed[j, k] *= scale
+            for x in range(LISTED):
+                state.level[k, x] *= scale
             state.landmark[k] = clock
             exponent = 0.0
-        count = state.decayed[item, k] + weight * F(np.exp(max(exponent, -80.0)))
+        before = state.decayed[item, k]
+        count = before + weight * F(np.exp(max(exponent, -80.0)))
         state.decayed[item, k] = count
-        listed, place = state.listed[k], state.place
-        at = int(place[item, k])
+        size, level = state.length[k], state.level[k]
+        at = np.int64(-1)
+        if size > 0 and before >= level[size - 1]:
+            at = place_of(state.listed[k, :size], item)
         if at < 0:
-            at = state.length[k]
-            if at < LISTED:
-                state.length[k] = at + 1
-            else:
-                at = LISTED - 1
-                last = listed[at]
-                if state.decayed[last, k] >= count:
-                    continue
-                place[last, k] = -1
-        while at > 0:
-            other = listed[at - 1]
-            if state.decayed[other, k] >= count:
-                break
-            listed[at] = other
-            place[other, k] = at
-            at -= 1
-        listed[at] = item
-        place[item, k] = at
+            at = min(size, np.int64(LISTED - 1))
+            if size == LISTED and level[at] >= count:
+                continue
+            state.length[k] = at + 1
+        _rise(state.listed[k], level, at, item, count)
     state.life[item, LAST_SECOND] = second
 
 
@@ -120,13 +130,12 @@ def learn(state, item, second, event, weight):  # type: ignore[no-untyped-def]
 def remove(state, item):  # type: ignore[no-untyped-def]
     """Take an item out of every list (its counts remain)."""
     for k in range(TRENDS):
-        at = np.int64(state.place[item, k])
+        at, size = place_of(state.listed[k, : state.length[k]], item), state.length[k]
         if at >= 0:
-            for x in range(at, state.length[k] - 1):
+            for x in range(at, size - 1):
                 state.listed[k, x] = state.listed[k, x + 1]
-                state.place[state.listed[k, x], k] = x
-            state.length[k] -= 1
-            state.place[item, k] = -1
+                state.level[k, x] = state.level[k, x + 1]
+            state.length[k] = size - 1
 
 
 @bare_kernel
@@ -151,7 +160,7 @@ def evidence(state, board, chosen, second, event, known, habit, out):  # type: i
     top = board.top
     top[0] = log(F(event + 1.0))
     for k in range(1, TRENDS):
-        top[k] = log(max(state.decayed[state.listed[k, 0], k], F(1e-30)))
+        top[k] = log(max(state.level[k, 0], F(1e-30)))
     for x in range(chosen):
         item = board.item[board.candidate[x]]
         for k in range(TRENDS):

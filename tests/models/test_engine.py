@@ -12,6 +12,7 @@ import pytest
 from models import growth, jit
 from models.catalogue import Choice, ItemFacts
 from models.interactions import Interactions, Kind
+from models.numeric import widened
 from models.recommender import Recommender
 from models.settings import EngineSettings
 
@@ -47,7 +48,7 @@ def arrays(part: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
         yield name, part
     elif name != ".board":
         for field in part._fields:
-            if field != "weights":
+            if field != "others":
                 yield from arrays(getattr(part, field), f"{name}.{field}")
 
 
@@ -197,7 +198,7 @@ def test_useless_times_and_values_poison_nothing() -> None:
         rows.insert(40 * k, ("u1", f"i{k + 1}", Kind.RATING, np.inf, bad))
     recommender = learned(rows)
     assert all(np.isfinite(array).all() for _, array in arrays(recommender._state))
-    rows_of_weights = recommender._state.covisitation.weights[:, 1:]
+    rows_of_weights = widened(recommender._state.covisitation.rows.halves)
     assert np.isfinite(rows_of_weights).all()
     assert (rows_of_weights >= 0).all()
     assert all(np.isfinite(i.score) for r in lists(recommender) for i in r.items)

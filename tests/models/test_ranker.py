@@ -12,6 +12,7 @@ from models import ranker
 from models.board import Board, new_board
 from models.evidence import COLUMNS
 from models.lists import Lists, new_lists
+from models.numeric import narrowed, widened
 from models.ranker import CONTEXT, HIDDEN, WALK, WALK_DECAY, Ranker, new_ranker
 
 USER, ITEMS = 1, 64
@@ -37,8 +38,10 @@ def asked(chosen: int, alike: int) -> Asked:
     """Ranked `chosen` candidates, who differ in all but `alike` columns."""
     random = np.random.default_rng(chosen + alike)
     state, history = new_ranker(4, ITEMS + 1, random), new_lists(4, 2)
-    for array in (state.theta, state.into, state.out, state.scalar, state.deviation):
+    for array in (state.theta, state.scalar, state.deviation):
         array[:] = random.normal(0, 0.2, array.shape)
+    for halves in (state.into, state.out):
+        halves[:] = narrowed(random.normal(0, 0.2, halves.shape).astype(np.float32))
     state.scalar[:, 1:] = 1
     state.context[:] = random.normal(size=CONTEXT)
     state.mean[:], state.variance[:] = random.normal(size=COLUMNS), random.uniform(1, 9, COLUMNS)
@@ -64,10 +67,10 @@ def scores(given: Asked, theta: Floats) -> Floats:
     linear = w.reshape(COLUMNS, CONTEXT) @ context + state.deviation[USER]
     units = w1.reshape(COLUMNS, HIDDEN).T @ x + (v.reshape(HIDDEN, CONTEXT) @ context + b)[:, None]
     newest = given.history.words[3 : WALK + 3, 0][::-1]
-    query = WALK_DECAY ** np.arange(WALK) @ state.into[given.slot[newest]].astype(np.float64)
+    query = WALK_DECAY ** np.arange(WALK) @ widened(state.into[given.slot[newest]]).astype(float)
     slots = given.slot[: given.chosen]
     total: Floats = linear @ x + w2 @ np.maximum(units, 0)
-    return total + state.scalar[slots, 0] + state.out[slots] @ query
+    return total + state.scalar[slots, 0] + widened(state.out[slots]) @ query
 
 
 @pytest.mark.parametrize(("chosen", "alike"), [(1, 0), (7, 10), (40, 13), (60, COLUMNS), (64, 3)])

@@ -14,6 +14,7 @@ from streams_of import DAY, START, learned, views, zipf
 from models.engine import FEW
 from models.evidence import BLANK, FAMILIES, FAMILY
 from models.interactions import Interactions
+from models.numeric import widened
 from models.ranker import _W2, CLIP, HIDDEN
 from models.recommender import Recommender
 from streams.files import read_columns
@@ -117,7 +118,7 @@ def falls_by_source(engine: Recommender, item: str) -> tuple[float, NDArray[np.f
     columns = len(evidence)
     hidden = ranker.theta[: HIDDEN * columns].reshape(columns, HIDDEN).astype(np.float64)
     bias = float(ranker.scalar[slot, 0])
-    low_rank = float(ranker.query.astype(np.float64) @ ranker.out[slot])
+    low_rank = float(ranker.query.astype(np.float64) @ widened(ranker.out[slot]))
 
     def score(column: NDArray[np.float64], rest: float) -> float:
         units = np.maximum(0, board.units[:HIDDEN] + column @ hidden)
