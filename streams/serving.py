@@ -30,10 +30,11 @@ log = structlog.get_logger(__name__)
 #: Users ranked in a turn: so few that the first need not wait for the last of a large chunk, and
 #: that learning comes in between; so many that the steps around it cost little.
 _AT_ONCE = 64
-#: How long a turn waits for more once something has come. A fetch brings chunks of several
+#: How long an idle engine waits for more once something has come. A fetch brings chunks of several
 #: partitions, one after another: a turn that begins with the first leaves the others to one of
 #: their own, with half of the users for all that surrounds it. At 1,500 events/s (two cores, broker
-#: and load among them) p99 was 146 ms without it, 88 ms with 3 ms and 84 ms with 5 ms.
+#: and load among them) p99 was 146 ms without it, 88 ms with 3 ms and 84 ms with 5 ms. While a turn
+#: is computed the next one gathers anyway: waiting after it too cost a sixth of p50 at 2,000/s.
 _GATHER_SECONDS = 0.005
 #: For how long after a chunk that was behind the worker counts as overloaded.
 _OVERLOADED_SECONDS = 1.0
@@ -123,14 +124,14 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
     async def _take_turns(self) -> None:
         publishing: asyncio.Task[None] | None = None
         while not self.should_stop:
-            if self._arrived:
-                await asyncio.sleep(_GATHER_SECONDS)
             self._something_came.clear()
             lessons, self._arrived = self._arrived, []
             places = self._waiting.take(_AT_ONCE, self._due())
             self._metrics.waiting.set(len(self._waiting))
             if not lessons and not places:
                 await self._until_somebody_is_due()
+                if self._arrived:
+                    await asyncio.sleep(_GATHER_SECONDS)
                 continue
             turn = await self._engine.run(partial(self._turn, lessons=lessons, places=places))
             for lesson, fault in zip(lessons, turn.faults, strict=True):
