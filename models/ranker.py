@@ -41,6 +41,7 @@ from models.evidence import (
 )
 from models.jit import bare_kernel
 from models.numeric import NEAREST, F, dither, exp, log, narrow, step_down, uniform, wide
+from models.prefetch import AHEAD, prefetch
 from models.user import AGE, ITEM, POPULARITY
 
 HIDDEN = 32
@@ -234,6 +235,9 @@ def ask(state, history, user, slot, board, chosen):  # type: ignore[no-untyped-d
                 query[f] += fade * wide(vector[f])
         fade *= F(WALK_DECAY)
     for x in range(chosen):
+        later = slot[board.item[board.candidate[min(x + AHEAD, chosen - 1)]]]
+        prefetch(state.out, later)
+        prefetch(state.scalar, later)
         s = slot[board.item[board.candidate[x]]]
         z, vector = state.scalar[s, BIAS], state.out[s]
         for f in range(vector.shape[0]):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from models.evidence import AFFINITY, LEANING
 from models.jit import bare_kernel
 from models.numeric import NEAREST, F, dither, exp, narrow, step_down, uniform, wide
+from models.prefetch import AHEAD, prefetch
 from models.user import ITEM
 
 WIDTH = 32
@@ -123,6 +124,9 @@ def evidence(state, board, chosen):  # type: ignore[no-untyped-def]
     """Columns AFFINITY (without the bias) and LEANING (the bias)."""
     query = board.query
     for x in range(chosen):
+        later = state.slot[board.item[board.candidate[min(x + AHEAD, chosen - 1)]]]
+        prefetch(state.out, later)
+        prefetch(state.scalar, later)
         s = state.slot[board.item[board.candidate[x]]]
         z, vector = F(0), state.out[s]
         for f in range(vector.shape[0]):
@@ -140,12 +144,19 @@ def learn(state, history, user, item, count, events, known, board, random):  # t
     query, drawn, z, pull = board.query, board.drawn, board.odds, board.pull
     user_vector(state, history, user, query)
     highest = F(-1e9)
-    for k in range(NEGATIVES + 1):
-        j = np.int32(item)
+    drawn[0] = item
+    for k in range(1, NEGATIVES + 1):
         if k & 1:
-            j = state.recent[np.int64(uniform(random) * recent)]
-        elif k > 0:
-            j = np.int32(np.int64(uniform(random) * known))
+            drawn[k] = state.recent[np.int64(uniform(random) * recent)]
+        else:
+            drawn[k] = np.int32(np.int64(uniform(random) * known))
+        prefetch(state.slot, drawn[k])
+        prefetch(count, drawn[k])
+    for k in range(NEGATIVES + 1):
+        prefetch(state.out, state.slot[drawn[k]])
+        prefetch(state.scalar, state.slot[drawn[k]])
+    for k in range(NEGATIVES + 1):
+        j = drawn[k]
         drawn[k] = state.slot[j]
         y, vector = state.scalar[drawn[k], BIAS], state.out[drawn[k]]
         for f in range(vector.shape[0]):

@@ -26,6 +26,7 @@ from models.evidence import TRENDS
 from models.jit import bare_kernel
 from models.numeric import F, log
 from models.places import place_of, shift
+from models.prefetch import AHEAD, prefetch
 
 LISTED, PROPOSED = 1_000, 40
 
@@ -162,6 +163,10 @@ def evidence(state, board, chosen, second, event, known, habit, out):  # type: i
     for k in range(1, TRENDS):
         top[k] = log(max(state.level[k, 0], F(1e-30)))
     for x in range(chosen):
+        later = board.item[board.candidate[min(x + AHEAD, chosen - 1)]]
+        prefetch(state.decayed, later)
+        prefetch(state.life, later)
+        prefetch(state.esteem, later)
         item = board.item[board.candidate[x]]
         for k in range(TRENDS):
             out[k, x] = state.decayed[item, k]
