@@ -3,14 +3,17 @@
     python -m benchmarks.cold --streams DIR [NAME ...] [--at-most N] [--out FILE]
 
 DIR holds a folder for each stream with `events.csv.gz` and `items.csv.gz` in Freshet's columns.
-Each is evaluated twice by test-then-train (`docs/evaluation.md`): *without* anything known of
-items, and *with* content, which is their categories and what their texts are most like, told after
-the chunk of CHUNK events in which an item first occurs, and looked for among the items told before.
-The scored events are grouped by how often their item had been taken before. Recall@50 on items
-taken 1 to 3 times is what content should multiply. What any order of the candidates could reach
-there at most is told beside it: the share of these events whose item was a candidate, and Recall@50
-*among few*, of an engine that knew beforehand that it is one of these items, so that all places go
-to them.
+Each is evaluated by test-then-train (`docs/evaluation.md`): *without* anything known of items, and
+*with* content, which is their categories and what their texts are most like, told after the chunk
+of CHUNK events in which an item first occurs, and looked for among the items told before. The
+scored events are grouped by how often their item had been taken before. What any order of the
+candidates could reach on items taken 1 to 3 times is told beside it: the share of these events
+whose item was a candidate, and Recall@50 *among few*, of an engine that knew beforehand that it is
+one of these items, so that all places go to them.
+
+Then a third time with the whole *catalogue* told before the first event, as a shop's is: an item
+can be found that nobody has taken yet. Recall@50 over an item's first 1, 3 and 5 events, and over
+those before which it was taken 3 times at most, is what content should multiply.
 """
 
 from __future__ import annotations
@@ -48,20 +51,24 @@ from streams.settings import load
 CHUNK = 100
 UP_TO = {"1": ("1",), "1 to 3": ("1", "2", "3"), "1 to 5": ("1", "2", "3", "4-5")}
 """How often an item had been taken, and the evaluation's buckets that hold these."""
-FEW = 3
+FEW, EARLY = 3, 4
+EARLIEST = {"first": 0, "first 3": 2, "first 5": 4, "3 before at most": 3}
+"""Groups of events, and how often the item had been taken before these at most."""
 SHOWN = ("recall@10", "recall@50", "mrr")
 
 
 class _Reading:
     """The engine, told of new items what their texts are most like, as a worker tells it.
 
-    places: of each event on an item taken 1 to FEW times before, how many of these items stood
-    before it; -1 where it was no candidate.
+    places: of each scored event on an item taken 1 to FEW times before, how many of these items
+    stood before it; -1 where it was no candidate. early: of each event on an item taken EARLY times
+    at most before, how often it was, and its place in the list; -1 where it was no candidate.
     """
 
     def __init__(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
         self.engine, self._vectors = Recommender(), vectors
         self.places: list[int] = []
+        self.early: list[tuple[int, int]] = []
         self._taken: Counter[str] = Counter()
         width = len(next(iter(vectors.values()))) if vectors else 1
         self._likeness = Likeness(width, exact_up_to=10**9)
@@ -70,11 +77,14 @@ class _Reading:
         ranked = self.engine.rank_and_learn(chunk, top=CANDIDATES)
         scored = ~np.isnan(ranked.ranks[:, 0])
         for k, item in enumerate(chunk.items):
-            if scored[k] and 1 <= self._taken[item] <= FEW:
+            taken, positive = self._taken[item], chunk.kinds[k] in POSITIVE
+            if positive and taken <= EARLY and (scored[k] or not taken):
                 listed = self.engine.item_ids(ranked.top_items[k][ranked.top_items[k] >= 0])
-                few = [other for other in listed if 1 <= self._taken[other] <= FEW]
-                self.places.append(few.index(item) if item in few else -1)
-            self._taken[item] += chunk.kinds[k] in POSITIVE
+                self.early.append((taken, listed.index(item) if item in listed else -1))
+                if 1 <= taken <= FEW:
+                    few = [other for other in listed if 1 <= self._taken[other] <= FEW]
+                    self.places.append(few.index(item) if item in few else -1)
+            self._taken[item] += positive
         return replace(ranked, top_items=ranked.top_items[:, :top])
 
     def rank_and_remember(self, chunk: Interactions, *, top: int = TOP) -> PrequentialChunk:
@@ -112,7 +122,9 @@ def main() -> int:
         began = time.monotonic()
         found = {"without": _evaluate(log, {}, {}), "with content": _evaluate(log, facts, vectors)}
         lines += _table(folder.name, {way: report for way, (report, _) in found.items()})
-        lines += [_at_most(way, np.array(places)) for way, (_, places) in found.items()] + [""]
+        lines += [_at_most(way, np.array(engine.places)) for way, (_, engine) in found.items()]
+        found["the catalogue told before"] = _evaluate(log, facts, vectors, before=True)
+        lines += [*_of_the_earliest(found), ""]
         print("\n".join(lines), f"\n({time.monotonic() - began:.0f} s)", flush=True)
     page = "\n".join(lines + _foot()) + "\n"
     if options.out:
@@ -121,15 +133,21 @@ def main() -> int:
 
 
 def _evaluate(
-    log: EventLog, facts: Mapping[str, ItemFacts], vectors: Mapping[str, NDArray[np.float32]]
-) -> tuple[Report, list[int]]:
-    """What was found, and `_Reading.places`."""
+    log: EventLog,
+    facts: Mapping[str, ItemFacts],
+    vectors: Mapping[str, NDArray[np.float32]],
+    *,
+    before: bool = False,
+) -> tuple[Report, _Reading]:
+    """What was found, and by what. before: all facts are told before the first event."""
     told = {name: _available(each) for name, each in facts.items()}
     engine = _Reading(vectors)
-    evaluation = Prequential(engine, log, facts=told, chunk=CHUNK)
+    if before:
+        engine.upsert_items([*told.values()])
+    evaluation = Prequential(engine, log, facts={} if before else told, chunk=CHUNK)
     for _ in evaluation:
         pass
-    return evaluation.report(), engine.places
+    return evaluation.report(), engine
 
 
 def _available(facts: ItemFacts) -> ItemFacts:
@@ -167,6 +185,25 @@ def _table(stream: str, reports: Mapping[str, Report]) -> list[str]:
 def _at_most(way: str, places: NDArray[np.int64]) -> str:
     found = np.mean((places >= 0) & (places < 50))
     return f"{way}: {np.mean(places >= 0):.4f} were candidates; among few Recall@50 {found:.4f}."
+
+
+def _of_the_earliest(found: Mapping[str, tuple[Report, _Reading]]) -> list[str]:
+    """Over an item's earliest events, those before anybody had taken it among them."""
+    lines = [
+        "",
+        "| events of an item | | | Recall@10 | Recall@50 | MRR | overall |",
+        "|" + "---|" * 7,
+    ]
+    for label, most in EARLIEST.items():
+        for way, (report, engine) in found.items():
+            early = np.array(engine.early)
+            place = early[early[:, 0] <= most, 1]
+            turned = np.where(place >= 0, 1.0 / (1.0 + place), 0.0)
+            hits = [np.mean((place >= 0) & (place < n)) for n in (10, 50)]
+            overall = report.scores[FRESHET].metrics["recall@10"].value
+            figures = " | ".join(f"{each:.4f}" for each in (*hits, turned.mean(), overall))
+            lines.append(f"| {label} | {len(place):,} | {way} | {figures} |")
+    return lines
 
 
 def _over(report: Report, buckets: Sequence[str], name: str) -> tuple[int, NDArray[np.float64]]:
