@@ -194,15 +194,15 @@ def with_room(state: State, rules: Rules) -> State:
 
 
 def memory(state: State, users: int, items: int) -> dict[str, float]:
-    """Bytes in use per user and per item. Room ahead of growth counts as far as it was touched."""
+    """Bytes in use per user and per item. Blocks and vectors count whole, with their room ahead of
+    growth and what was abandoned; other arrays by what they hold for each."""
 
-    def touched(lists: Lists) -> int:
-        return int(lists.top[0]) * int(lists.words[:1].nbytes + lists.halves[:1].nbytes)
+    def block(lists: Lists) -> int:
+        return lists.words.nbytes + lists.halves.nbytes
 
     covisited, trended, seen = state.covisitation, state.trends, state.neighbours
     embedded, ranked, held = state.embeddings, state.ranker, state.users
     returned = state.repeats
-    slots = int(embedded.used[0])
     of_slots = (*embedded[3:6], ranked.into, ranked.out, ranked.scalar)
     of_items = (
         trended.decayed,
@@ -221,16 +221,16 @@ def memory(state: State, users: int, items: int) -> dict[str, float]:
     )
     per_row = sum(array[:1].nbytes for array in (*of_users, *held[1:2], *held[3:]))
     return {
-        "item: neighbour rows": touched(covisited.rows) / items + 16 + 8,
+        "item: neighbour rows": block(covisited.rows) / items + 16 + 8,
         "item: trends": float(sum(array[:1].nbytes for array in of_items)),
-        "item: visitors": touched(seen.visits) / items + 16 + 4,
-        "item: vectors": sum(array[:slots].nbytes for array in of_slots) / items + 4,
+        "item: visitors": block(seen.visits) / items + 16 + 4,
+        "item: vectors": sum(array.nbytes for array in of_slots) / items + 4,
         "item: catalogue": float(
             state.categories.of[:1].nbytes
             + sum(array[:1].nbytes for array in state.content if len(array))
         ),
         "item: scratch": float(state.board.mark[:1].nbytes),
-        "user": (touched(held.history) + touched(held.refused)) / users + per_row + 32,
+        "user": (block(held.history) + block(held.refused)) / users + per_row + 32,
     }
 
 
@@ -426,7 +426,9 @@ def _more_places(lists: Lists, wanted: int) -> Lists:
     if places - used >= wanted:
         return lists
     n = _enlarged(places, used + wanted, GROWTH_OF_BLOCKS)
-    return lists._replace(words=_longer(lists.words, n), halves=_longer(lists.halves, n))
+    # Words last: where memory ends between the two, the block must not seem to have room.
+    halves = _longer(lists.halves, n)
+    return lists._replace(words=_longer(lists.words, n), halves=halves)
 
 
 def _with_rows(held: Covisitation, rows: Lists) -> Covisitation:

@@ -90,7 +90,7 @@ class ItemIndex:
         #: bool by number: whether it has a vector.
         self._held = np.zeros(1024, np.bool_)
         #: str by number. An array hands out many names at once, which lie far apart in memory: from
-        #: a list, one by one, it takes six times as long.
+        #: a list, one by one, it takes twelve times as long.
         self._names: NDArray[np.object_] = np.full(1024, "", np.object_)
         self._store: _Store = _OnGpu(dimensions) if on_gpu else _Flat(dimensions)
         self._gate = _Gate()

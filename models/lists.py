@@ -83,8 +83,19 @@ def _move(lists, old, new, size):  # type: ignore[no-untyped-def]
 
 
 @inlined
+def _erase(lists, begin, end):  # type: ignore[no-untyped-def]
+    """Nothing of what was forgotten stays in memory or gets into snapshots."""
+    for x in range(begin, end):
+        for c in range(lists.words.shape[1]):
+            lists.words[x, c] = 0
+        for c in range(lists.halves.shape[1]):
+            lists.halves[x, c] = 0
+
+
+@inlined
 def _abandon(lists, at, room):  # type: ignore[no-untyped-def]
     """Let the next list that wants so much room have these places."""
+    _erase(lists, at, at + room)
     k = _size_class(room)
     following = lists.free[k]
     lists.words[at, 0] = np.int32(-1 if following < 0 else following // SMALLEST)
@@ -150,12 +161,12 @@ def _compact(lists, order):  # type: ignore[no-untyped-def]
     for k in range(order.shape[0]):
         key = order[k]
         size, room = lists.size[key], lists.room[key]
-        _move(lists, lists.start[key], top, size)
-        lists.start[key] = top
-        for x in range(top + size, top + room):
-            for c in range(lists.words.shape[1]):
-                lists.words[x, c] = 0
+        if lists.start[key] != top:
+            _move(lists, lists.start[key], top, size)
+            lists.start[key] = top
+            _erase(lists, top + size, top + room)
         top += room
+    _erase(lists, top, lists.top[0])
     for k in range(lists.free.shape[0]):
         lists.free[k] = -1
     lists.top[0] = top
@@ -163,7 +174,9 @@ def _compact(lists, order):  # type: ignore[no-untyped-def]
 
 def compact(lists: Lists) -> None:
     """Move all lists to the beginning of the block, so that no place among them is abandoned."""
-    _compact(lists, np.argsort(lists.start))
+    # Those without room stay as they are: which there are depends on how events came in chunks.
+    held = np.flatnonzero(lists.room)
+    _compact(lists, held[np.argsort(lists.start[held])])
 
 
 def repacked(

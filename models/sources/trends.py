@@ -136,6 +136,7 @@ def remove(state, item):  # type: ignore[no-untyped-def]
             for x in range(at, size - 1):
                 state.listed[k, x] = state.listed[k, x + 1]
                 state.level[k, x] = state.level[k, x + 1]
+            state.level[k, size - 1] = F(0)
             state.length[k] = size - 1
 
 

@@ -12,6 +12,8 @@ import pytest
 from models import growth, jit
 from models.catalogue import Choice, ItemFacts
 from models.interactions import Interactions, Kind
+from models.lists import Lists
+from models.lists import compact as lists_together
 from models.numeric import widened
 from models.recommender import Recommender
 from models.settings import EngineSettings
@@ -93,6 +95,26 @@ def test_eviction_does_not_depend_on_chunks_either() -> None:
     one, other = learned(rows, settings=settings), learned(rows, chunk=9, settings=settings)
     assert snapshot(one) == snapshot(other)
     assert lists(one) == lists(other)
+
+
+@pytest.mark.parametrize("chunk", [1, 7])
+def test_nor_does_moving_lists_together(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = []
+
+    def compact(held: Lists) -> None:
+        moved.append(held)
+        lists_together(held)
+
+    monkeypatch.setattr(growth, "compact", compact)
+    monkeypatch.setattr(growth, "ABANDONED", 0.0)
+    random = np.random.default_rng(1)
+    rows: list[Row] = [
+        (f"u{random.integers(1300)}", f"i{random.integers(1400)}", Kind.VIEW, None, 1.6e9 + 9.0 * k)
+        for k in range(6000)
+    ]
+    one, other = learned(rows, chunk=500), learned(rows, chunk=chunk)
+    assert moved
+    assert snapshot(one) == snapshot(other)
 
 
 def test_reading_never_writes() -> None:
@@ -197,10 +219,9 @@ def test_useless_times_and_values_poison_nothing() -> None:
     for k, bad in enumerate((np.nan, np.inf, -np.inf, 1e300, -1e300, 0.0, 9e12)):
         rows.insert(40 * k, ("u1", f"i{k + 1}", Kind.RATING, np.inf, bad))
     recommender = learned(rows)
-    assert all(np.isfinite(array).all() for _, array in arrays(recommender._state))
-    rows_of_weights = widened(recommender._state.covisitation.rows.halves)
-    assert np.isfinite(rows_of_weights).all()
-    assert (rows_of_weights >= 0).all()
+    for _, array in arrays(recommender._state):
+        assert np.isfinite(widened(array) if array.dtype == np.uint16 else array).all()
+    assert (widened(recommender._state.covisitation.rows.halves) >= 0).all()
     assert all(np.isfinite(i.score) for r in lists(recommender) for i in r.items)
 
 
