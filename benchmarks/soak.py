@@ -5,7 +5,8 @@
 As in `benchmarks.freshness`, the worker first learns `--fill` events and its capacity is measured;
 then it gets that share of it. Memory is the worker's resident set, every five seconds; its slope is
 that of a least-squares line over the second half, as the first still meets new users and items.
-The users and items of the stream are met again and again, so that what is known is bounded.
+The users and items of the stream are met again and again, so what grows is their histories, until
+each holds `max_history` events.
 """
 
 from __future__ import annotations
