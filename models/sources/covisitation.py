@@ -105,7 +105,7 @@ def _pair(state, item, other, together, ahead, session, salt):  # type: ignore[n
     """Add to one entry of one row."""
     rows, others, weights = state.rows, state.others, state.rows.halves
     at, size = rows.start[item], np.int64(rows.size[item])
-    chance = dither(salt, (np.int64(item) << 32) | other)
+    chance = dither(salt, other)
     x = place_of(others[at : at + size], other)
     if x >= 0:
         y = at + (x >> 1)
