@@ -626,7 +626,7 @@ def run(  # type: ignore[no-untyped-def]
             clock[EVENTS] += learning
             if kind > LAST_POSITIVE:
                 if kind < IMPRESSION:
-                    refuse(state.users, user, item, rules.longest)
+                    refuse(state.users, user, item, second, rules.longest)
                 continue
             weight = weight_of(state.users, user, clock[TAKEN], rules.influence)
             if _deepen(state, user, item, second, kind, weight, rules, learning):

@@ -328,6 +328,17 @@ def longest_away(state: State, users: int, share: float) -> list[int]:
     return [int(number) + GUEST + 1 for number in order]
 
 
+def idle_since(state: State, users: int, second: float) -> list[int]:
+    """The user numbers below `users` of whom nothing is kept that is as late as `second`, of events
+    as of refusals."""
+    newest = np.full(users, np.iinfo(np.int32).min, np.int32)
+    for lists in (state.users.history, state.users.refused):
+        some = np.flatnonzero(lists.size[:users])
+        last = lists.words[lists.start[some] + lists.size[some] - 1, TIME]
+        newest[some] = np.maximum(newest[some], last)
+    return [int(number) for number in np.flatnonzero(newest < second)]
+
+
 def longest_untaken(state: State, items: int, share: float) -> list[int]:
     """That share of the item numbers below `items`: those last taken longest ago, or never."""
     taken = state.covisitation.taken[:items] > 0

@@ -41,6 +41,8 @@ MOST_VALUE = 1e6
 EVICTED = 1 / 16
 """Share of users or items forgotten at once when there is no room for a new one."""
 
+_DAY = 86_400.0
+
 _RULE = {"learn": LEARN, "yes": ALWAYS, "no": NEVER}
 _NO_ITEMS = np.empty(0, np.int32)
 
@@ -93,6 +95,7 @@ class Recommender:
         self._category_numbers = Ids()
         self._state = growth.new_state(seed)
         self._newcomers = Newcomers()
+        self._idle: list[str] = []
         self._rules = engine.Rules(
             repeats=_RULE[settings.repeats],
             practice=float(settings.practice),
@@ -107,6 +110,12 @@ class Recommender:
         """Loaded by pickle: arrays that shared memory share it again."""
         self.__dict__.update(held)
         self._state = growth.relinked(self._state)
+
+    def forgotten_since(self) -> list[str]:
+        """Users who were forgotten for being idle (`EngineSettings.forget_after_days`), since this
+        was last asked."""
+        forgotten, self._idle = self._idle, []
+        return forgotten
 
     @property
     def links_told(self) -> int:
@@ -477,9 +486,32 @@ class Recommender:
     def _learn(self, chunk: Interactions, task: int, answers: Answers, rules: engine.Rules) -> None:
         begin = 0
         while begin < len(chunk):
+            later = self._later_days(chunk.times[begin:])
+            if later[0]:
+                self._forget_idle(float(chunk.times[begin]))
             stop = self._as_far_as_names_go(chunk, begin)
+            if later[1:].any():
+                stop = min(stop, begin + 1 + int(np.argmax(later[1:])))
             self._learn_part(chunk, begin, stop, task, answers, rules)
             begin = stop
+
+    def _later_days(self, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Where these times lie on a later day than the latest event learned; nowhere if nobody is
+        forgotten for being idle. What is too far ahead (`engine.LONGEST_JUMP`) is on no day."""
+        time = self._state.time
+        if not self.settings.forget_after_days or not time[engine.BEGUN]:
+            return np.zeros(len(times), np.bool_)
+        now, times = float(time[engine.EPOCH] + time[engine.NOW]), _usable(times)
+        return (times <= now + engine.LONGEST_JUMP) & (times // _DAY > now // _DAY)
+
+    def _forget_idle(self, now: float) -> None:
+        """Before the first event of a day. The log tells that they have been away too long, and not
+        a clock, so whoever learns the same log forgets the same users at the same event."""
+        since = self._second(now - self.settings.forget_after_days * _DAY)
+        idle = growth.idle_since(self._state, self._users.reach, since)
+        for user in filter(None, map(self._users.name, idle)):
+            self.forget(user)
+            self._idle.append(user)
 
     def _as_far_as_names_go(self, chunk: Interactions, begin: int) -> int:
         """The first event whose user or item finds no room; some room is made at `begin`."""

@@ -48,6 +48,11 @@ class EngineSettings:
     max_users: int = _setting(
         2_000_000, "Users kept; beyond it those who have been away longest are forgotten."
     )
+    forget_after_days: float = _setting(
+        0.0,
+        "Users who did nothing for so many days are forgotten, at the first event of each day; 0 "
+        "keeps them until there are too many (`max_users`).",
+    )
     max_items: int = _setting(
         2_000_000, "Items kept; beyond it those that nobody has taken for longest are forgotten."
     )
@@ -68,6 +73,7 @@ class EngineSettings:
             ("explore", 0.0, 1.0),
             ("influence", 1e-6, 1.0),
             ("deepening", 0.0, 100.0),
+            ("forget_after_days", 0.0, 36_500.0),
             ("max_users", 16, 2**31 - 2),
             ("max_items", 16, 2**31 - 2),
             ("max_history", 64, 2**20),

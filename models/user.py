@@ -32,7 +32,7 @@ INFLUENCE_EVENTS = 20_000.0
 class Users(NamedTuple):
     """history: lists of (item, second), oldest first. dropped: int32, events forgotten before it.
 
-    refused: lists of (item, unused), disliked or dismissed. kinds: int64, the kinds of the newest
+    refused: lists of (item, second), disliked or dismissed. kinds: int64, the kinds of the newest
     16 events, 4 bits each, newest lowest. habit: float32 [users, 2]. rate: float64 [users, 2], a
     leaky count of the user's events and the event number when it was brought up to date. value:
     float32, the running mean of the values (ratings) the user gives.
@@ -103,23 +103,25 @@ def deepens(users, user, item, second, kind):  # type: ignore[no-untyped-def]
 
 
 @bare_kernel
-def refuse(users, user, item, most):  # type: ignore[no-untyped-def]
+def refuse(users, user, item, second, most):  # type: ignore[no-untyped-def]
     """Never again; or not until `most` others have been refused since."""
     refused = users.refused
     size, at = refused.size[user], refused.start[user]
     for x in range(at, at + size):
-        if refused.words[x, 0] == item:
+        if refused.words[x, ITEM] == item:
             return
     if size >= most:
         gone = most // 4
         for x in range(at, at + size - gone):
-            refused.words[x, 0] = refused.words[x + gone, 0]
+            refused.words[x, ITEM] = refused.words[x + gone, ITEM]
+            refused.words[x, TIME] = refused.words[x + gone, TIME]
         size -= gone
         refused.size[user] = size
     if size == refused.room[user]:
         grow(refused, user)
         at = refused.start[user]
-    refused.words[at + size, 0] = item
+    refused.words[at + size, ITEM] = item
+    refused.words[at + size, TIME] = second
     refused.size[user] = size + 1
 
 

@@ -85,6 +85,9 @@ class Replica:
         finally:
             # What raised once would raise again: the caller sets it aside, and the log goes on.
             self.applied[partition] = max(begin, then)
+        # Of those who just came back, the ids of what they sent are kept.
+        for user in {*self.recommender.forgotten_since()} - {t.message.user_id for t in new}:
+            self.duplicates.forget(user)
         if self.segments:
             self.segments.learn({t.message.user_id for t in new}, self.recommender)
         return Learned(

@@ -232,6 +232,45 @@ def test_forgetting_a_user_leaves_a_stranger() -> None:
     assert one.items == stranger.items
 
 
+def test_idle_users_are_forgotten_when_a_day_begins_and_all_others_are_kept() -> None:
+    day, settings = 86_400.0, EngineSettings(forget_after_days=2)
+    recommender = Recommender(settings)
+
+    def act(user: str, kind: Kind, days: float) -> list[str]:
+        recommender.learn(Interactions.of([(user, f"i{days}", kind, None, days * day)]))
+        return recommender.forgotten_since()
+
+    act("clicks once", Kind.CLICK, 10.9)
+    act("refuses", Kind.DISLIKE, 10.9)
+    act("saw it", Kind.IMPRESSION, 10.9)
+    act("comes again", Kind.CLICK, 10.9)
+    assert act("comes again", Kind.CLICK, 11.5) == ["saw it"]
+    assert act("refuses", Kind.DISMISS, 12.1) == []
+    assert act("bob", Kind.CLICK, 12.95) == []
+    assert act("bob", Kind.CLICK, 13.0) == ["clicks once"]
+    assert recommender.past("clicks once") is None
+    assert recommender.past("comes again") is not None
+    assert act("bob", Kind.CLICK, 14.2) == ["refuses", "comes again"]
+    # One wrong clock, and a time that is none, begin no day.
+    assert act("bob", Kind.CLICK, 9_000) == []
+    assert act("bob", Kind.CLICK, float("nan")) == []
+    # Who comes back after their time is a stranger first.
+    assert act("bob", Kind.CLICK, 17.0) == ["bob"]
+    past = recommender.past("bob")
+    assert past is not None
+    assert len(past.items) == 1
+
+
+@pytest.mark.parametrize("chunk", [1, 7])
+def test_forgetting_idle_users_does_not_depend_on_chunks(chunk: int) -> None:
+    settings = EngineSettings(forget_after_days=0.05)
+    rows = [(*row[:4], row[4] + 15.0 * k) for k, row in enumerate(zipf_rows(5000, users=400))]
+    one, other = (learned(rows, chunk=c, settings=settings) for c in (500, chunk))
+    assert len(one.forgotten_since()) > 100
+    assert snapshot(one) == snapshot(other)
+    assert lists(one) == lists(other)
+
+
 def test_memory_is_flat_under_endless_new_users_and_items() -> None:
     settings = EngineSettings(max_users=200, max_items=300)
     recommender = Recommender(settings)

@@ -56,6 +56,18 @@ def same(one: Replica, other: Replica) -> bool:
     )
 
 
+def test_idle_users_are_forgotten_with_the_ids_of_what_they_sent() -> None:
+    replica = Replica(Settings(engine=EngineSettings(forget_after_days=1)))
+    learn(replica, log(1, user="away"))
+    assert len(replica.duplicates) == 1
+    later = log(2, user="here")[1:]
+    later[0].timestamp += 3 * 86_400_000
+    taken = readable(later, decode_event, later[0].timestamp)
+    replica.learn(0, taken, Place(2, later[0].timestamp), practise=1.0)
+    assert replica.recommender.past("away") is None
+    assert len(replica.duplicates) == 0
+
+
 @hypothesis(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 119), st.integers(1, 60)), max_size=8))
 def test_pieces_that_overlap_come_twice_or_come_late_change_nothing(
