@@ -44,6 +44,7 @@ async def ask(
 
     Raises:
         NoAnswer: none came within the timeout, or no worker would take the request.
+        TopicError: no worker has run here yet: topics are missing.
     """
     request = Request(
         user_id=user_id,
@@ -61,12 +62,12 @@ async def ask(
         raise NoAnswer(f"this cannot be asked: {fault}") from None
     key = user_id.encode()
     requests = settings.topic("requests")
-    async with listening(settings, key) as (producer, consumer):
+    async with listening(settings, key, to=requests) as (producer, consumer):
         await producer.partitions_for(requests)
         sent = time.perf_counter()
-        await producer.send(requests, value=value, key=key)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
+                await producer.send(requests, value=value, key=key)
                 async for record in consumer:
                     if record.key != key or record.value is None:
                         continue

@@ -7,6 +7,7 @@ the last line says what to do.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import sys
 from collections.abc import Callable
@@ -78,6 +79,8 @@ def main() -> None:
     from streams.snapshots import SnapshotError
     from streams.topics import TopicError
 
+    # What goes wrong is said once, below; a worker's log has what the client says of it as well.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         app()
     except (

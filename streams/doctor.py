@@ -49,8 +49,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     broker = _asked("broker", lambda: _broker(settings))
     yield broker
     if broker.verdict != "fault":
-        yield _asked("topics", lambda: _topics(settings))
-        yield _asked("lag", lambda: _lag(settings))
+        topics = _asked("topics", lambda: _topics(settings))
+        yield topics
+        if topics.verdict != "fault":
+            yield _asked("lag", lambda: _lag(settings))
     yield _worker(settings)
 
 

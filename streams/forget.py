@@ -20,6 +20,7 @@ async def forget(settings: Settings, user_id: str, *, timeout_seconds: float = 1
     Raises:
         NotForgotten: that was not seen within the timeout; the wish stands on the topic and will be
             fulfilled when a worker runs. Or no user can have this name.
+        TopicError: topics are missing, so that the wish stands nowhere.
     """
     try:
         value = told(Erasure(user_id=user_id), decode_erasure)
@@ -27,7 +28,7 @@ async def forget(settings: Settings, user_id: str, *, timeout_seconds: float = 1
         raise NotForgotten(f"nobody has this name: {fault}") from None
     key = user_id.encode()
     erasures = settings.topic("erasures")
-    async with listening(settings, key) as (producer, consumer):
+    async with listening(settings, key, to=erasures) as (producer, consumer):
         await producer.send_and_wait(erasures, value=value, key=key)
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):

@@ -15,6 +15,7 @@ from streams.intake import Decode
 from streams.kafka import client_options
 from streams.publisher import partition_of
 from streams.settings import Settings
+from streams.topics import check_there
 
 
 class Untaken(ValueError):
@@ -40,9 +41,14 @@ def told(message: Request | Erasure, decode: Decode[Any]) -> bytes:
 
 @asynccontextmanager
 async def listening(
-    settings: Settings, key: bytes
+    settings: Settings, key: bytes, *, to: str
 ) -> AsyncIterator[tuple[AIOKafkaProducer, AIOKafkaConsumer]]:
-    """A producer, and a consumer of what is published from now on where this key's lists are."""
+    """A producer for the topic `to`, and a consumer of what is published from now on where this
+    key's lists are.
+
+    Raises:
+        TopicError: there is no such topic: waiting would not bring it.
+    """
     lists = settings.topic("recommendations")
     producer = AIOKafkaProducer(**client_options(settings), acks="all", linger_ms=0)
     consumer = AIOKafkaConsumer(
@@ -50,6 +56,7 @@ async def listening(
     )
     try:
         await asyncio.gather(producer.start(), consumer.start())
+        check_there([to, lists], await consumer.topics())
         partitions = len(await producer.partitions_for(lists))
         mine = TopicPartition(lists, partition_of(key, partitions))
         consumer.assign([mine])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -127,6 +127,22 @@ def topics(settings: Settings) -> list[Topic]:
         Topic(settings.topic(t.name), t.purpose, t.partitions, t.co_partitioned, t.config)
         for t in wanted
     ]
+
+
+def check_there(wanted: Sequence[str], there: Container[str]) -> None:
+    """Whether all of these topics are there, for who will not create any.
+
+    Raises:
+        TopicError: some are not.
+    """
+    missing = [name for name in wanted if name not in there]
+    if missing:
+        several = len(missing) > 1
+        raise TopicError(
+            f"{'topics' if several else 'topic'} {' and '.join(missing)} "
+            f"{'are' if several else 'is'} missing; start a worker, or create "
+            f"{'them' if several else 'it'} with `freshet topics --create`"
+        )
 
 
 def dead_letter_room(states: Sequence[TopicState]) -> int:

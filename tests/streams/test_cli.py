@@ -1,0 +1,63 @@
+"""What the command line says where something is not as it should be: a sentence, soon."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+from kafka import Kafka
+
+from streams.doctor import examine
+from streams.settings import Settings
+
+
+def freshet(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "streams", *arguments],
+        env=os.environ | {"COLUMNS": "80"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.broker
+@pytest.mark.parametrize(("command", "asked"), [("recommend", "requests"), ("forget", "erasures")])
+def test_who_asks_where_no_worker_has_run_is_told_so_at_once(
+    kafka: Kafka, topic_prefix: str, command: str, asked: str
+) -> None:
+    began = time.monotonic()
+    done = freshet(
+        command,
+        "ann",
+        FRESHET_BOOTSTRAP_SERVERS=kafka.bootstrap_servers,
+        FRESHET_TOPIC_PREFIX=topic_prefix,
+    )
+    assert time.monotonic() - began < 10
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"freshet: topics {topic_prefix}{asked} and {topic_prefix}recommendations are missing; "
+        "start a worker, or create them with `freshet topics --create`\n"
+    )
+
+
+@pytest.mark.broker
+def test_the_doctor_does_not_look_how_far_topics_are_read_that_are_not_there(
+    kafka: Kafka, topic_prefix: str
+) -> None:
+    settings = Settings(bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix)
+    found = {finding.what: finding for finding in examine(settings)}
+    assert found["topics"].verdict == "fault"
+    assert "freshet topics --create" in found["topics"].detail
+    assert "lag" not in found
+
+
+def test_a_broker_that_is_away_is_one_sentence() -> None:
+    done = freshet("recommend", "ann", "--bootstrap-servers", "127.0.0.1:1")
+    assert done.stderr.startswith("freshet: no Kafka broker answers at 127.0.0.1:1. Start one with")
+    assert done.stderr.count("\n") == 1
