@@ -35,7 +35,15 @@ MAX_REPLAYS = 5
 
 DONE, SOME_REFUSED, NOT_DONE = 0, 1, 2
 
-_INPUTS = ("events", "items", "rules", "editorial", "requests", "erasures")
+_INPUTS = ("events", "items", "rules", "editorial", "profiles", "requests", "erasures")
+#: Brokers take no record without a key on these, which are compacted by it.
+_KEYS = {
+    "items": "item_id",
+    "rules": "rule_id",
+    "editorial": "name",
+    "profiles": "user_id",
+    "erasures": "user_id",
+}
 _REPLAY_RECORDS = 500
 _SHOWN_CHARS = 60
 #: What Kafka can write.
@@ -338,8 +346,9 @@ def _put_back(
     inputs = [settings.topic(name) for name in _INPUTS if settings.topic(name) in there]
     if topic not in inputs:
         raise Refused(f"{topic} is no input topic; records go back to {', '.join(inputs)}")
-    if record.key is None and topic == settings.topic("items"):
-        raise Refused(f"a record on {topic} needs a key, its item_id: the topic is compacted")
+    key = _KEYS.get(topic.removeprefix(settings.topic_prefix))
+    if key is not None and record.key is None:
+        raise Refused(f"a record on {topic} needs a key, its {key}: the topic is compacted")
     size = len(record.key or b"") + len(record.value or b"")
     if size > settings.max_record_bytes:
         raise Refused(

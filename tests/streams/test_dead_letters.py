@@ -107,8 +107,13 @@ def test_an_erasure_is_put_back_as_of_now() -> None:
     assert (
         from_letter(buried(Rejectee(topic="shop.erasures")), SETTINGS).record.timestamp_ms is None
     )
-    line = b'{"topic": "shop.erasures", "value": {"user_id": "ann"}, "timestamp_ms": 1700000000000}'
-    assert from_line(line, SETTINGS).record.timestamp_ms is None
+    line = {
+        "topic": "shop.erasures",
+        "key": "ann",
+        "value": {"user_id": "ann"},
+        "timestamp_ms": NOW,
+    }
+    assert from_line(json.dumps(line).encode(), SETTINGS).record.timestamp_ms is None
 
 
 def test_a_record_that_is_rejected_again_and_again_is_refused_in_the_end() -> None:
@@ -122,6 +127,12 @@ def test_a_record_that_is_rejected_again_and_again_is_refused_in_the_end() -> No
         from_letter(buried(record), SETTINGS)
     repaired = json.loads(as_json(buried(record))) | {"replays": 0}
     assert from_line(json.dumps(repaired).encode(), SETTINGS)
+
+
+def test_a_record_of_any_topic_that_workers_read_is_put_back() -> None:
+    read = ("events", "items", "rules", "editorial", "profiles", "requests", "erasures")
+    for topic in (f"shop.{name}" for name in read):
+        assert from_letter(buried(Rejectee(topic=topic)), SETTINGS).topic == topic
 
 
 def test_a_record_of_no_input_topic_is_refused() -> None:
@@ -166,7 +177,8 @@ def test_a_repaired_line_may_hold_the_value_as_an_object_and_little_else() -> No
         (b'{"topic": "shop.events", "value": {"base64": 5}}', "list --json"),
         (b'{"topic": "shop.events", "value": "x", "timestamp_ms": 1' + b"0" * 30 + b"}", "list"),
         (b'{"topic": "shop.orders", "value": "x"}', "shop.events, shop.items"),
-        (b'{"topic": "shop.items", "value": "x"}', "needs a key"),
+        (b'{"topic": "shop.items", "value": "x"}', "needs a key, its item_id"),
+        (b'{"topic": "shop.editorial", "value": "x"}', "needs a key, its name"),
         (b'{"topic": "shop.events", "value": "x", "cut_from_bytes": 9}', "complete it"),
         (b'{"topic": "shop.events", "value": ' + b"[" * 100_000, "list --json"),
         (b'{"topic": "shop.events", "value": "\xff"}', "list --json"),
