@@ -21,9 +21,19 @@ from typing import IO, Final, Self
 
 from streams.jars import KAFKA_VERSION, BrokerError, fetch_jars, jars
 
-__all__ = ["KAFKA_VERSION", "BrokerError", "EmbeddedBroker", "fetch_jars", "jars", "run_broker"]
+__all__ = [
+    "KAFKA_VERSION",
+    "BrokerError",
+    "EmbeddedBroker",
+    "advice",
+    "fetch_jars",
+    "jars",
+    "port_of",
+    "run_broker",
+]
 
 _HOST: Final = "127.0.0.1"
+_PORT: Final = 9092
 _NODE_ID: Final = "1"
 # Constant, so that a folder some other Kafka has formatted is recognised and left alone.
 _CLUSTER_ID: Final = "RnJlc2hldEVtYmVkZGVkLg"
@@ -322,7 +332,7 @@ def run_broker(
     data_dir: Path,
     *,
     cache_dir: Path,
-    port: int | None = 9092,
+    port: int | None = _PORT,
     heap: str = "512m",
     config: Mapping[str, str] | None = None,
     announce: Callable[[EmbeddedBroker], None] | None = None,
@@ -349,6 +359,31 @@ def run_broker(
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def port_of(servers: str) -> int:
+    """The port of the first of these addresses, which must be one that the broker could have.
+
+    Raises:
+        BrokerError: it is another machine's.
+    """
+    first = servers.split(",")[0].strip()
+    host, _, port = first.partition(":")
+    if host not in (_HOST, "localhost"):
+        raise BrokerError(
+            f"bootstrap_servers begins with {first}, and the embedded broker serves {_HOST} alone: "
+            f"give it a --port, and the other commands --bootstrap-servers {_HOST}:PORT."
+        )
+    return int(port or _PORT)
+
+
+def advice(servers: str) -> str:
+    """What to do where none of these addresses answers, as the beginning of a sentence."""
+    try:
+        port = port_of(servers)
+    except BrokerError:
+        return "start it"
+    return f"start one with `freshet broker{'' if port == _PORT else f' --port {port}'}`"
 
 
 class _PortTakenError(BrokerError):

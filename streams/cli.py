@@ -72,7 +72,7 @@ def main() -> None:
     from aiokafka.errors import KafkaConnectionError
 
     from streams.ask import NoAnswer
-    from streams.broker import BrokerError
+    from streams.broker import BrokerError, advice
     from streams.forget import NotForgotten
     from streams.rules import RuleError
     from streams.similar import NotSeen
@@ -98,8 +98,8 @@ def main() -> None:
         where = re.findall(r"\('([^']*)', (\d+)", str(fault))  # as aiokafka writes addresses
         servers = ", ".join(f"{host}:{port}" for host, port in where) or str(fault)
         err.print(
-            f"[red]freshet:[/red] no Kafka broker answers at {servers}. Start one with `freshet "
-            "broker`, or name yours with --bootstrap-servers.",
+            f"[red]freshet:[/red] no Kafka broker answers at {servers}; {advice(servers)}, or name "
+            "yours with --bootstrap-servers.",
             highlight=False,
             soft_wrap=True,
         )
@@ -163,8 +163,14 @@ def worker(
 @app.command()
 def broker(
     port: Annotated[
-        int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)
-    ] = 9092,
+        int | None,
+        typer.Option(
+            help="The port, 0 for a free one; that of bootstrap_servers (9092) if not given.",
+            min=0,
+            max=65535,
+            show_default=False,
+        ),
+    ] = None,
     data_dir: Annotated[
         Path | None, typer.Option(help="Where the topics are kept.", file_okay=False)
     ] = None,
@@ -172,9 +178,10 @@ def broker(
     assign: Assignments = None,
 ) -> None:
     """Run the embedded single-node Apache Kafka, until Ctrl-C."""
-    from streams.broker import EmbeddedBroker, run_broker
+    from streams.broker import EmbeddedBroker, port_of, run_broker
 
     settings = _settings(config, assign, None)
+    chosen = port_of(settings.bootstrap_servers) if port is None else port
 
     def announce(running: EmbeddedBroker) -> None:
         err.print(f"Apache Kafka serves at [bold]{running.bootstrap_servers}[/bold]; Ctrl-C ends.")
@@ -182,7 +189,7 @@ def broker(
     run_broker(
         data_dir or settings.data_dir / "broker",
         cache_dir=settings.cache_dir,
-        port=port or None,
+        port=chosen or None,
         announce=announce,
     )
 

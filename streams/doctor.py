@@ -19,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from models import compiled
-from streams.broker import BrokerError, jars
+from streams.broker import BrokerError, advice, jars
 from streams.kafka import client_options
 from streams.settings import Settings
 from streams.topics import TopicError, ensure_topics
@@ -112,8 +112,8 @@ async def _broker(settings: Settings) -> Finding:
         return Finding(
             "broker",
             "fault",
-            f"no broker answers at {settings.bootstrap_servers} ({type(error).__name__}); start "
-            "one with `freshet broker` or set FRESHET_BOOTSTRAP_SERVERS",
+            f"no broker answers at {settings.bootstrap_servers} ({type(error).__name__}); "
+            f"{advice(settings.bootstrap_servers)} or set FRESHET_BOOTSTRAP_SERVERS",
         )
     try:
         cluster = await admin.describe_cluster()

@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from kafka import Kafka
+from typer.testing import CliRunner
 
+from streams import broker, cli
 from streams.doctor import examine
 from streams.settings import Settings
 
@@ -59,5 +62,53 @@ def test_the_doctor_does_not_look_how_far_topics_are_read_that_are_not_there(
 
 def test_a_broker_that_is_away_is_one_sentence() -> None:
     done = freshet("recommend", "ann", "--bootstrap-servers", "127.0.0.1:1")
-    assert done.stderr.startswith("freshet: no Kafka broker answers at 127.0.0.1:1. Start one with")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr == (
+        "freshet: no Kafka broker answers at 127.0.0.1:1; start one with `freshet broker --port "
+        "1`, or name yours with --bootstrap-servers.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("servers", "options", "port"),
+    [
+        ("127.0.0.1:19592", (), 19592),
+        ("localhost:19592, kafka:9092", (), 19592),
+        ("127.0.0.1", (), 9092),
+        ("127.0.0.1:19592", ("--port", "19593"), 19593),
+        ("127.0.0.1:19592", ("--port", "0"), None),
+        ("kafka:9092", ("--port", "19593"), 19593),
+    ],
+)
+def test_the_broker_listens_where_the_settings_say(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    servers: str,
+    options: tuple[str, ...],
+    port: int | None,
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(broker, "run_broker", lambda *_, **given: asked.append(given["port"]))
+    config = tmp_path / "freshet.toml"
+    config.write_text(f'bootstrap_servers = "{servers}"\n')
+    done = CliRunner().invoke(cli.app, ["broker", "--config", str(config), *options])
+    assert done.exit_code == 0, done.output
+    assert asked == [port]
+
+
+def test_a_broker_cannot_be_another_machine_s() -> None:
+    with pytest.raises(broker.BrokerError, match=r"kafka\.example:9092.*127\.0\.0\.1.*--port"):
+        broker.port_of("kafka.example:9092,127.0.0.1:9092")
+
+
+@pytest.mark.parametrize(
+    ("servers", "said"),
+    [
+        ("127.0.0.1:9092", "start one with `freshet broker`"),
+        ("localhost:19592", "start one with `freshet broker --port 19592`"),
+        ("kafka:9092", "start it"),
+    ],
+)
+def test_what_to_do_without_a_broker_names_the_port_if_it_is_another(
+    servers: str, said: str
+) -> None:
+    assert broker.advice(servers) == said
