@@ -83,4 +83,6 @@ STRATEGIES = (
     ("categories", KIN_TREND),
     ("content", CONTENT),
 )
+#: Of these, those that know nothing where no items are described.
+OF_DESCRIBED = ("categories", "content")
 STRATEGY_COLUMNS = np.array([column for _, column in STRATEGIES], np.int32)

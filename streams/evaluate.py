@@ -18,7 +18,16 @@ from rich.table import Table
 
 from models.catalogue import ItemFacts
 from models.compiled import compile as compile_engine
-from models.evaluation import FRESHET, POPULAR, RANDOM, Engine, EventLog, Prequential, Ranked
+from models.evaluation import (
+    FRESHET,
+    POPULAR,
+    RANDOM,
+    TOP,
+    Engine,
+    EventLog,
+    Prequential,
+    Ranked,
+)
 from models.evaluation.late import Late
 from models.evaluation.references import Repeats
 from models.evaluation.report import Json, Lift, Report, lateness_as_json
@@ -328,6 +337,12 @@ def _print(
     out.print()
     for metric, heading in (("recall@10", "Recall@10"), ("mrr", "MRR")):
         out.print(_lift(heading, report.lifts[metric]), highlight=False)
+    if report.items < 2 * TOP:
+        out.print(
+            f"With fewer than {2 * TOP} items these figures say little: what a strategy knows "
+            f"nothing of stands in the middle, and that is among the first {TOP}.",
+            highlight=False,
+        )
     out.print()
     out.print(_breakdown_table(report))
     if report.classifications:

@@ -2,7 +2,15 @@
 
 from models.evaluation.log import EventLog
 from models.evaluation.metrics import METRICS
-from models.evaluation.prequential import FRESHET, POPULAR, RANDOM, Engine, Prequential, Ranked
+from models.evaluation.prequential import (
+    FRESHET,
+    POPULAR,
+    RANDOM,
+    TOP,
+    Engine,
+    Prequential,
+    Ranked,
+)
 from models.evaluation.report import Report
 
 __all__ = [
@@ -10,6 +18,7 @@ __all__ = [
     "METRICS",
     "POPULAR",
     "RANDOM",
+    "TOP",
     "Engine",
     "EventLog",
     "Prequential",

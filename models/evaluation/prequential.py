@@ -9,6 +9,7 @@ Nothing is held out, nothing is seen twice, and no setting can be tuned on the f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +24,7 @@ from models.evaluation.references import Repeats, references
 from models.evaluation.report import Breakdown, Curve, Lift, Report, Scores
 from models.evaluation.split import Classification, Judgements, best_cut, classification
 from models.evaluation.tally import Tally, ratio_estimate
+from models.evidence import OF_DESCRIBED
 from models.interactions import Interactions
 
 FRESHET = "freshet"
@@ -153,8 +155,12 @@ class Prequential:
             self._engine.upsert_items(facts)
 
     def _score(self, part: slice, ranked: Ranked) -> None:
+        # What nobody has told anything is no strategy: where all items tie, the middle of a small
+        # catalogue is among the first ten.
+        told = np.array([bool(self._facts) or n not in OF_DESCRIBED for n in ranked.names])
+        names, ranks = tuple(compress(ranked.names, told)), ranked.ranks[:, told]
         if not self._names:
-            self._names = (*ranked.names, POPULAR, RANDOM)
+            self._names = (*names, POPULAR, RANDOM)
             sizes = {kind: len(buckets) for kind, buckets in _BUCKETS.items()}
             sizes |= {"user": USER_GROUPS, "window": int(self._groups["window"].max()) + 1}
             self._tallies = {
@@ -163,9 +169,9 @@ class Prequential:
             self._families = ranked.families
             self._shares = Tally(sizes["window"], len(ranked.families), 1)
         popular = self._references.popular[part]
-        known = self._positive[part] & np.isfinite(popular) & ~np.isnan(ranked.ranks[:, 0])
+        known = self._positive[part] & np.isfinite(popular) & ~np.isnan(ranks[:, 0])
         events = part.start + np.flatnonzero(known)
-        ranks = np.column_stack((ranked.ranks[known], popular[known]))
+        ranks = np.column_stack((ranks[known], popular[known]))
         if self._first:
             self._judged.append((events, ranks))
         if part.start < self._first:
@@ -176,9 +182,9 @@ class Prequential:
         values = np.concatenate((metric_values(ranks), chance[:, None, :]), axis=1)
         for kind, tally in self._tallies.items():
             tally.add(self._groups[kind][events], values)
-        told = known & (np.nan_to_num(ranked.shares).sum(axis=1) > 0)
-        shares = ranked.shares[told].astype(np.float64)
-        windows = self._groups["window"][part.start + np.flatnonzero(told)]
+        shown = known & (np.nan_to_num(ranked.shares).sum(axis=1) > 0)
+        shares = ranked.shares[shown].astype(np.float64)
+        windows = self._groups["window"][part.start + np.flatnonzero(shown)]
         self._shares.add(windows, shares[:, :, None])
         self._expose(ranked.top_items[known])
 
