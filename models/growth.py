@@ -321,11 +321,10 @@ def forget_user(state: State, user: int) -> None:
     state.repeats.of_user[user] = 0
 
 
-def longest_away(state: State, users: int, share: float) -> list[int]:
-    """That share of the user numbers below `users`: those whose last event is longest ago."""
-    last = state.users.rate[GUEST + 1 : users, 1]
-    order = np.argsort(last, kind="stable")[: max(1, int(share * len(last)))]
-    return [int(number) + GUEST + 1 for number in order]
+def longest_away(state: State, users: NDArray[np.int64], count: int) -> list[int]:
+    """So many of these user numbers: those whose last event is longest ago."""
+    order = np.argsort(state.users.rate[users, 1], kind="stable")[:count]
+    return [int(number) for number in users[order]]
 
 
 def idle_since(state: State, users: int, second: float) -> list[int]:
@@ -339,12 +338,12 @@ def idle_since(state: State, users: int, second: float) -> list[int]:
     return [int(number) for number in np.flatnonzero(newest < second)]
 
 
-def longest_untaken(state: State, items: int, share: float) -> list[int]:
-    """That share of the item numbers below `items`: those last taken longest ago, or never."""
-    taken = state.covisitation.taken[:items] > 0
-    last = np.where(taken, state.trends.life[:items, trends.LAST_SECOND], np.iinfo(np.int32).min)
-    order = np.argsort(last, kind="stable")[: max(1, int(share * items))]
-    return [int(number) for number in order]
+def longest_untaken(state: State, items: NDArray[np.int64], count: int) -> list[int]:
+    """So many of these item numbers: those last taken longest ago, or never."""
+    taken = state.covisitation.taken[items] > 0
+    last = np.where(taken, state.trends.life[items, trends.LAST_SECOND], np.iinfo(np.int32).min)
+    order = np.argsort(last, kind="stable")[:count]
+    return [int(number) for number in items[order]]
 
 
 def forget_items(state: State, items: Sequence[int]) -> None:

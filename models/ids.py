@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Ids:
     """A two-way book of names and numbers. reserved: numbers from 0 that are never given."""
@@ -41,6 +44,11 @@ class Ids:
     def names(self) -> Sequence[str]:
         """The names by number; those reserved or freed are empty."""
         return self._names
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """The numbers of all names in the book, lowest first."""
+        return np.sort(np.fromiter(self._numbers.values(), np.int64, len(self._numbers)))
 
     @property
     def freed(self) -> Sequence[int]:

@@ -418,6 +418,11 @@ class Recommender:
         engine_._category_numbers = saved.ids_of("categories", arrays, reserved=0)
         engine_._undescribed = set(arrays["described"].tolist())
         engine_._state = growth.with_board(saved.grafted(engine_._state, arrays))
+        # The settings may allow for fewer than when they were saved.
+        if len(engine_._users) > settings.max_users:
+            engine_._make_room_for_users()
+        if len(engine_._items) > settings.max_items:
+            engine_._make_room_for_items()
         return engine_
 
     def scoreboard(self) -> dict[str, tuple[int, int]]:
@@ -518,11 +523,7 @@ class Recommender:
         users, items = self._users, self._items
         most_users, most_items = self.settings.max_users, self.settings.max_items
         if chunk.users[begin] not in users and len(users) >= most_users:
-            away = growth.longest_away(self._state, users.reach, EVICTED)
-            away = [number for number in away if users.name(number)]
-            for number in away:
-                growth.forget_user(self._state, number)
-            users.free(away)
+            self._make_room_for_users()
         if chunk.items[begin] not in items and len(items) >= most_items:
             self._make_room_for_items()
         room_for_users, room_for_items = most_users - len(users), most_items - len(items)
@@ -539,9 +540,16 @@ class Recommender:
                 return k
         return len(chunk)
 
+    def _make_room_for_users(self) -> None:
+        count = _to_evict(len(self._users), self.settings.max_users)
+        away = growth.longest_away(self._state, self._users.numbers, count)
+        for number in away:
+            growth.forget_user(self._state, number)
+        self._users.free(away)
+
     def _make_room_for_items(self) -> None:
-        away = growth.longest_untaken(self._state, self._items.reach, EVICTED)
-        away = [number for number in away if self._items.name(number)]
+        count = _to_evict(len(self._items), self.settings.max_items)
+        away = growth.longest_untaken(self._state, self._items.numbers, count)
         growth.forget_items(self._state, away)
         self._newcomers.reach(len(self._norm))
         self._newcomers.forget(away)
@@ -658,6 +666,11 @@ class Recommender:
     def _title(self, item: int) -> str:
         facts = self._described.get(item)
         return facts.title if facts and facts.title else self._items.name(item)
+
+
+def _to_evict(known: int, most: int) -> int:
+    """How many of so many make room; all beyond `most`, where that was lowered."""
+    return max(1, int(EVICTED * known), known - most + 1)
 
 
 def _as_number(content: bytes) -> int:

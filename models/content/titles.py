@@ -14,7 +14,7 @@ MOST_WORDS = 12
 MOST_OF_ONE = 4
 """Items of one title that are meant when it is named."""
 
-_YEAR = re.compile(r"\s*\(\d{4}\)\s*$")
+_YEAR = re.compile(r" ?\(\d{4}\)$")
 _LAST_ARTICLE = re.compile(r"^(.*), (?:the|an?)$")
 _FIRST_ARTICLE = re.compile(r"^(?:the|an?) (?=\S)")
 _NO_WORD = re.compile(r"[\W_]+")
@@ -74,7 +74,8 @@ class Titles:
 
 
 def _key(title: str) -> str:
-    text = _YEAR.sub("", title).strip().casefold()
+    # Single blanks first: on a run of them, looking for the year would take its length squared.
+    text = _YEAR.sub("", " ".join(title.split())).casefold()
     if found := _LAST_ARTICLE.match(text):
         text = found[1]
     return _FIRST_ARTICLE.sub("", _NO_WORD.sub(" ", text).strip())

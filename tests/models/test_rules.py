@@ -6,6 +6,8 @@ import doctest
 import itertools
 import math
 import time
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +59,27 @@ def test_the_index_finds_what_fits(items: list[ItemFacts], choice: Choice) -> No
         described.put(number, ItemFacts("old", categories=("a",), attributes={"price": 1.0}))
         described.put(number, item)
     assert described.fitting(choice, len(items)).tolist() == [choice.fits(item) for item in items]
+
+
+def test_a_name_that_few_items_have_costs_no_column() -> None:
+    described, random = Described(), np.random.default_rng(0)
+    facts = {n: ItemFacts(f"i{n}", attributes={"price": float(n % 90)}) for n in range(20_000)}
+    for n in random.choice(20_000, 600, replace=False).tolist():
+        names = [f"a{random.integers(2_000)}", *(f"b{n}-{k}" for k in range(8))]
+        facts[n] = replace(facts[n], attributes=dict.fromkeys(names, float(n % 7)) | {"price": 3.0})
+    tracemalloc.start()
+    for n in random.permutation(20_000).tolist():
+        described.put(n, facts[n])
+    assert tracemalloc.get_traced_memory()[0] < 20e6  # a column for each name: 900 MB
+    tracemalloc.stop()
+    for name in ("price", "a7", "b3-1", "never heard of"):
+        for where in (Where(name, at_least=2.0, at_most=4.0), Where(name, equals=3.0)):
+            choice = Choice(where=(where,))
+            wanted = [choice.fits(facts[n]) for n in range(20_000)]
+            assert described.fitting(choice, 20_000).tolist() == wanted
+    for n in range(20_000):
+        described.remove(n)
+    assert not any((described._numeric, described._values, described._categories))
 
 
 def test_one_is_not_true() -> None:

@@ -70,6 +70,30 @@ def test_a_loaded_engine_lives_with_a_shorter_history() -> None:
     assert list(lists(again))
 
 
+def test_a_loaded_engine_lives_with_fewer_users_and_items_than_it_had() -> None:
+    recommender = Recommender()
+    rows = [(f"u{k}", f"i{k}", Kind.VIEW, None, 1e9 + k) for k in range(300)]
+    recommender.learn(Interactions.of(rows))
+    again = loaded(recommender, EngineSettings(max_users=100, max_items=90))
+    assert again.past("u150") is None
+    assert again.past("u299") is not None
+    again.learn(some_events(2000, 4))
+    assert (len(again._users), len(again._items)) <= (100, 90)
+
+
+def test_room_is_made_among_those_who_are_there() -> None:
+    """Numbers that were freed before are not counted as forgotten again."""
+    recommender = Recommender(EngineSettings(max_users=32))
+    rows = [(f"u{k}", "i", Kind.VIEW, None, 1e9 + k) for k in range(32)]
+    recommender.learn(Interactions.of(rows))
+    for k in range(16):
+        recommender.forget(f"u{k}")
+    rows = [(f"v{k}", "i", Kind.VIEW, None, 2e9 + k) for k in range(17)]
+    recommender.learn(Interactions.of(rows))
+    assert recommender.past("u16") is None
+    assert recommender.past("v16") is not None
+
+
 def test_an_item_that_left_the_catalogue_meanwhile_is_deleted() -> None:
     recommender = Recommender()
     recommender.upsert_items([ItemFacts("kept"), ItemFacts("gone")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import time
 
 import numpy as np
 import pytest
@@ -32,6 +33,17 @@ TITLES.upsert(
         "war": "War",
     }.items()
 )
+
+
+def test_a_title_of_blanks_costs_no_more_than_another() -> None:
+    began = time.perf_counter()
+    for _ in range(20):
+        TITLES.of("x" * 4_000)
+    usual = time.perf_counter() - began
+    began = time.perf_counter()
+    for _ in range(20):
+        TITLES.of(" " * 3_999 + "x")
+    assert time.perf_counter() - began < 20 * usual + 0.01
 
 
 @pytest.mark.parametrize(
