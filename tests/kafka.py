@@ -49,6 +49,7 @@ class Kafka:
         partition: int | None = None,
         headers: Mapping[str, bytes] | None = None,
         timestamp_ms: int | None = None,
+        compression: str = "none",
     ) -> None:
         """Write (key, value) pairs and wait until all are acknowledged.
 
@@ -66,6 +67,7 @@ class Kafka:
                 "partitioner": "murmur2_random",
                 "message.max.bytes": 64 << 20,
                 "linger.ms": 1,
+                "compression.type": compression,
                 "enable.idempotence": True,  # or a retry could overtake what follows it
             }
         )

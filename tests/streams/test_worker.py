@@ -71,6 +71,18 @@ def test_what_is_published_is_valid_under_the_published_schema(
         validator.validate(json.loads(record.value or b""))
 
 
+def test_a_batch_is_read_whichever_way_its_producer_compressed_it(
+    kafka: Kafka, worker: Worker
+) -> None:
+    topic = f"{worker.topic_prefix}events"
+    for codec in ("gzip", "lz4", "snappy", "zstd"):
+        # Alike and many, or the client sends them as they are.
+        kafka.produce(topic, [event(codec, f"i{n}") for n in range(50)], compression=codec)
+    worker.wait_for_metric("freshet_model_events", 200)
+    lists = kafka.consume(f"{worker.topic_prefix}recommendations", at_least=4)
+    assert {record.key for record in lists} == {b"gzip", b"lz4", b"snappy", b"zstd"}
+
+
 BAD = {
     "not JSON": b"hello {",
     "wrong type": b'{"user_id": 7, "item_id": "i", "type": "click"}',
