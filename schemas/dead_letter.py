@@ -29,6 +29,9 @@ OWN: Final = "original-"
 REPLAY_OF: Final = "freshet-replay-of"
 #: … and how often it has been put back by now.
 REPLAYS: Final = "freshet-replays"
+#: On a record without key and value, behind the dead letter that it names as REPLAY_OF does: that
+#: one has been put back.
+PUT_BACK: Final = "freshet-put-back"
 
 Headers = list[tuple[str, bytes]]
 

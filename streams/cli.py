@@ -432,6 +432,9 @@ Since = Annotated[
 Place = Annotated[
     str | None, typer.Option("--at", help="Only the original at this place, as events/2/4711.")
 ]
+AlsoPutBack = Annotated[
+    bool, typer.Option("--put-back", help="Also those that have been put back before.")
+]
 
 
 @dead_letters_app.command(name="list")
@@ -441,6 +444,7 @@ def list_(
     since: Since = None,
     limit: Annotated[int | None, typer.Option(help="The newest so many.", min=1)] = None,
     at: Place = None,
+    put_back: AlsoPutBack = False,
     json_: Annotated[
         bool, typer.Option("--json", help="Write lines of JSON, to repair and replay.")
     ] = False,
@@ -453,7 +457,7 @@ def list_(
     from streams.dead_letters_replay import run_list
 
     settings = _settings(config, assign, servers)
-    chosen = Selection(topic, reason, instant_since(since), limit, place_at(at))
+    chosen = Selection(topic, reason, instant_since(since), limit, place_at(at), put_back)
     raise typer.Exit(run_list(settings, chosen, as_lines=json_, out=out))
 
 
@@ -464,6 +468,7 @@ def replay_(
     since: Since = None,
     limit: Annotated[int | None, typer.Option(help="The newest so many.", min=1)] = None,
     at: Place = None,
+    put_back: AlsoPutBack = False,
     everything: Annotated[bool, typer.Option("--all", help="All there are.")] = False,
     file: Annotated[
         Path | None,
@@ -483,8 +488,8 @@ def replay_(
     from streams.dead_letters_replay import run_replay
 
     settings = _settings(config, assign, servers)
-    chosen = Selection(topic, reason, instant_since(since), limit, place_at(at))
-    if (file is not None) + everything + (chosen != Selection()) != 1:
+    chosen = Selection(topic, reason, instant_since(since), limit, place_at(at), put_back)
+    if (file is not None) + everything + (chosen != Selection(put_back=put_back)) != 1:
         raise typer.BadParameter(
             "say which: some by --topic, --reason, --since, --limit and --at, or --all, or a --file"
         )

@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from schemas.dead_letter import DeadLetter, Headers, build_headers, parse_headers
+from schemas.dead_letter import PUT_BACK, DeadLetter, Headers, build_headers, parse_headers
 from schemas.limits import MAX_REJECTION_CHARS
 from schemas.rejection import Rejected, RejectReason
 from schemas.timestamps import instant
@@ -94,6 +94,7 @@ class Selection:
     since_ms   rejected at this instant or later
     limit      the newest so many of them
     at         the one whose original stood at this topic, partition and offset
+    put_back   also those that have been put back
     """
 
     topic: str | None = None
@@ -101,6 +102,7 @@ class Selection:
     since_ms: int | None = None
     limit: int | None = None
     at: tuple[str, int, int] | None = None
+    put_back: bool = False
 
 
 def instant_since(text: str | None) -> int | None:
@@ -180,21 +182,39 @@ async def _read(settings: Settings, selection: Selection) -> AsyncIterator[Lette
         if selection.since_ms is not None:
             found = await consumer.offsets_for_times(dict.fromkeys(places, selection.since_ms))
             starts = {tp: at.offset if at else ends[tp] for tp, at in found.items()}
-        for tp in places:
-            consumer.seek(tp, starts[tp])
-        behind = {tp for tp in places if starts[tp] < ends[tp]}
-        while behind:
-            fetched = await consumer.getmany(
-                *behind, timeout_ms=_POLL_MS, max_records=_READ_RECORDS
-            )
-            for tp, records in fetched.items():
-                for record in records:
-                    letter = _letter(record) if record.offset < ends[tp] else None
-                    if letter and _selected(letter.about, selection, wanted):
-                        yield letter
-            behind = {tp for tp in behind if await consumer.position(tp) < ends[tp]}
+        put_back: set[bytes] = set()
+        if not selection.put_back:
+            # It is said behind the letter, so all is read once before the first is told.
+            async for record in _records(consumer, starts, ends):
+                put_back.update(value or b"" for name, value in record.headers if name == PUT_BACK)
+        async for record in _records(consumer, starts, ends):
+            letter = _letter(record)
+            if (
+                letter
+                and _selected(letter.about, selection, wanted)
+                and letter.position.encode() not in put_back
+            ):
+                yield letter
     finally:
         await consumer.stop()
+
+
+async def _records(
+    consumer: AIOKafkaConsumer,
+    starts: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+) -> AsyncIterator[ConsumerRecord]:
+    """What stands between these offsets."""
+    for tp, start in starts.items():
+        consumer.seek(tp, start)
+    behind = {tp for tp, start in starts.items() if start < ends[tp]}
+    while behind:
+        fetched = await consumer.getmany(*behind, timeout_ms=_POLL_MS, max_records=_READ_RECORDS)
+        for tp, records in fetched.items():
+            for record in records:
+                if record.offset < ends[tp]:
+                    yield record
+        behind = {tp for tp in behind if await consumer.position(tp) < ends[tp]}
 
 
 async def _all_partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:

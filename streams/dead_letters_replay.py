@@ -2,7 +2,8 @@
 
 A dead letter becomes a line of JSON, which an operator repairs; a line, or the letter itself,
 becomes a record on the topic that the original came from. The dead letter stays where it is until
-its retention ends: to put it back twice is to have the record twice.
+its retention ends; a record behind it says that it was put back, and from then on it is passed over
+unless asked for: to put it back twice is to have the record twice.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-import time
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from schemas.dead_letter import REPLAY_OF, REPLAYS
-from streams.dead_letters import Letter, Selection, letters
+from schemas.dead_letter import PUT_BACK, REPLAY_OF, REPLAYS
+from streams.dead_letters import Letter, Selection, letters, place_at
 from streams.publisher import Outgoing, Publisher, PublishError
-from streams.settings import Settings
+from streams.settings import Settings, SettingsError
 from streams.topics import ensure_topics, topics
 
 #: A record rejected this often is not put back again: repeating does not cure it.
@@ -123,7 +123,6 @@ async def _replay(
     sent: Counter[str] = Counter()
     refused = 0
     code = DONE
-    began = time.time()
     publisher = Publisher(settings)
     if not dry_run:
         await ensure_topics(settings)
@@ -137,9 +136,9 @@ async def _replay(
                 continue
             waiting.append(found)
             if len(waiting) >= _REPLAY_RECORDS:
-                await _publish(None if dry_run else publisher, waiting, sent)
+                await _publish(settings, None if dry_run else publisher, waiting, sent)
                 waiting = []
-        await _publish(None if dry_run else publisher, waiting, sent)
+        await _publish(settings, None if dry_run else publisher, waiting, sent)
     except (CannotRead, PublishError) as fault:
         code = NOT_DONE
         out.print(_plain(str(fault)), style="red")
@@ -150,10 +149,7 @@ async def _replay(
     where = ", ".join(f"{count:,} on {topic}" for topic, count in sorted(sent.items()))
     out.print(f"{sent.total():,} records {verb}" + (f": {where}." if where else "."))
     if sent and not dry_run and file is None:
-        out.print(
-            "They stay on dead-letters as well; to put back only later ones next time: --since "
-            f"{datetime.fromtimestamp(int(began), UTC):%Y-%m-%dT%H:%M:%SZ}"
-        )
+        out.print("They are listed, and put back once more, only with --put-back.")
     if refused:
         out.print(f"{refused:,} refused.", style="yellow")
     return code or (SOME_REFUSED if refused else DONE)
@@ -191,7 +187,10 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
 
 
 async def _publish(
-    publisher: Publisher | None, waiting: Iterable[PutBack], sent: Counter[str]
+    settings: Settings,
+    publisher: Publisher | None,
+    waiting: Iterable[PutBack],
+    sent: Counter[str],
 ) -> None:
     """Counts in `sent` what the brokers have, or without a publisher what they would get."""
     by_topic: dict[str, list[Outgoing]] = {}
@@ -201,6 +200,24 @@ async def _publish(
         if publisher is not None:
             await publisher.publish(topic, records)
         sent[topic] += len(records)
+        if publisher is not None:
+            dead = settings.topic("dead-letters")
+            await publisher.publish(dead, filter(None, (_mark(r, dead) for r in records)))
+
+
+def _mark(record: Outgoing, dead: str) -> Outgoing | None:
+    """What says on `dead` that this one has been put back, where it is a letter of that topic.
+
+    In the letter's own partition, where retention takes the letter first.
+    """
+    of = dict(record.headers)[REPLAY_OF]
+    try:
+        place = place_at(of.decode())
+    except SettingsError:  # it comes from a file that names none
+        return None
+    if place is None or place[0] != dead:
+        return None
+    return Outgoing(None, None, [(PUT_BACK, of)], partition=place[1])
 
 
 # --- as lines of JSON, to look at, repair and feed back

@@ -307,11 +307,45 @@ def test_a_record_of_ten_megabytes_is_carried_listed_and_put_back(shop: Installa
     code, said = shop.replay(Selection(reason="invalid"))
     assert code == DONE
     assert said.startswith(f"1 records put back: 1 on {shop.settings.topic('events')}.\n")
-    assert "--since 20" in said
+    assert "--put-back" in said
     back = [record for record in shop.on("events", 2) if record.headers]
     assert [(record.value, record.partition, record.timestamp_ms) for record in back] == [
         (large, 3, NOW - 1000)
     ]
+
+
+@pytest.mark.broker
+def test_what_was_put_back_is_neither_listed_nor_put_back_again_unless_asked_for(
+    shop: Installation, tmp_path: Path
+) -> None:
+    asyncio.run(shop.bury(*(Rejectee(b"%d" % n, b"k%d" % n) for n in range(4))))
+
+    def values(selection: Selection | None = None) -> list[str]:
+        return sorted(json.loads(line)["value"] for line in shop.list(selection).splitlines())
+
+    assert shop.replay(Selection(), dry=True)[1] == (
+        f"4 records would be put back: 4 on {shop.settings.topic('events')}.\n"
+    )
+    repaired = tmp_path / "repaired.jsonl"
+    repaired.write_text(next(row for row in shop.list().splitlines() if '"value":"1"' in row))
+    shop.replay(file=repaired)
+    assert values() == ["0", "2", "3"]
+    assert shop.replay(Selection(limit=1))[1].startswith("1 records put back")
+    assert values() == ["0", "2"]
+    assert shop.replay(Selection())[1].startswith("2 records put back")
+    assert shop.replay(Selection())[1] == "0 records put back.\n"
+    assert shop.list(as_lines=False) == "No dead letters.\n"
+    assert values(Selection(put_back=True)) == ["0", "1", "2", "3"]
+    assert sorted(record.value or b"" for record in shop.on("events", 4)) == [
+        b"0",
+        b"1",
+        b"2",
+        b"3",
+    ]
+
+    # Refused again, it is another dead letter.
+    asyncio.run(shop.bury(Rejectee(b"2", b"k2")))
+    assert values() == ["2"]
 
 
 @pytest.mark.broker
@@ -338,6 +372,19 @@ def test_repaired_lines_are_put_back_and_the_others_named(
     records = {record.value: record for record in shop.on("events", 2)}
     assert set(records) == {b'{"user_id":"5","item_id":"i","type":"view"}', b"\xff\xfe"}
     assert all(record.headers["freshet-replays"] == b"1" for record in records.values())
+
+
+@pytest.mark.broker
+def test_a_line_that_names_a_dead_letter_of_another_topic_is_put_back_without_a_mark(
+    shop: Installation, tmp_path: Path
+) -> None:
+    asyncio.run(shop.bury(Rejectee()))
+    file = tmp_path / "odd.jsonl"
+    line = {"topic": shop.settings.topic("events"), "value": "x"}
+    named = ("nowhere", "other/0/0", None, f"{shop.settings.topic('dead-letters')}/99/0")
+    file.write_text("\n".join(json.dumps(line | {"dead_letter": name}) for name in named))
+    assert shop.replay(file=file)[0] == DONE
+    assert len(shop.list().splitlines()) == 1
 
 
 @pytest.mark.broker
