@@ -4,14 +4,17 @@ second, and would hold up every event behind Python's lock."""
 from __future__ import annotations
 
 import asyncio
+import importlib
 import math
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -129,6 +132,11 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(_NICENESS)
+    # Bars are for a terminal, not for the worker's log. Their lock is one between processes, of
+    # which Python would complain in the end: this process is killed and cannot give it back.
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    with suppress(ImportError):
+        importlib.import_module("tqdm").tqdm.set_lock(threading.RLock())
 
 
 def _encode(

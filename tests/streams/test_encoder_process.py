@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -47,6 +50,31 @@ def test_an_encoder_at_its_first_texts_is_not_idle(monkeypatch: pytest.MonkeyPat
 
     asyncio.run(work())
     assert len(pools) == 1
+
+
+QUIET = """
+import asyncio
+from streams.encoder_process import EncoderProcess
+from streams.settings import load
+
+async def work():
+    encoder = EncoderProcess(load())
+    await encoder.encode(["tea"], [b""])
+    encoder.rest()
+
+if __name__ == "__main__":
+    asyncio.run(work())
+"""
+
+
+@pytest.mark.skipif(why_unavailable() is not None, reason=str(why_unavailable()))
+def test_an_encoder_neither_draws_bars_nor_leaves_a_warning_behind(tmp_path: Path) -> None:
+    # A file, as a process that is spawned imports what started it.
+    (tmp_path / "quiet.py").write_text(QUIET)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "quiet.py"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout + done.stderr == ""
 
 
 def encoders() -> list[psutil.Process]:
