@@ -60,7 +60,10 @@ async def _list(settings: Settings, selection: Selection, as_lines: bool, out: C
         async for letter in letters(settings, selection):
             out.file.write(as_json(letter).decode() + "\n")
         return DONE
-    table = Table("rejected", "from", "reason", "what to do", "record", title_justify="left")
+    table = Table(title_justify="left")
+    for heading in ("rejected", "from", "reason", "what to do", "record"):
+        # `--reason` and `--at` need what stands there whole, also on paper 80 columns wide.
+        table.add_column(heading, overflow="fold", no_wrap=heading == "reason")
     count = 0
     async for letter in letters(settings, selection):
         about, count = letter.about, count + 1
@@ -73,8 +76,12 @@ async def _list(settings: Settings, selection: Selection, as_lines: bool, out: C
         )
     if count:
         out.print(table)
-    out.print(f"{count:,} dead letters." if count else "No dead letters.")
+    out.print(f"{_counted(count, 'dead letter')}." if count else "No dead letters.")
     return DONE
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _when(ms: int) -> str:
@@ -147,7 +154,7 @@ async def _replay(
             await publisher.stop()
     verb = "would be put back" if dry_run else "put back"
     where = ", ".join(f"{count:,} on {topic}" for topic, count in sorted(sent.items()))
-    out.print(f"{sent.total():,} records {verb}" + (f": {where}." if where else "."))
+    out.print(f"{_counted(sent.total(), 'record')} {verb}" + (f": {where}." if where else "."))
     if sent and not dry_run and file is None:
         out.print("They are listed, and put back once more, only with --put-back.")
     if refused:

@@ -293,7 +293,21 @@ def test_dead_letters_are_selected_by_topic_reason_time_and_number(shop: Install
     table = shop.list(Selection(topic="items"), as_lines=False)
     assert "not_json" in table
     assert "wrong" in table
-    assert "1 dead letters" in table
+    assert "1 dead letter." in table
+
+
+@pytest.mark.broker
+def test_where_there_is_little_room_reason_and_place_are_told_whole(shop: Installation) -> None:
+    record = Rejectee(offset=123_456_789)
+    asyncio.run(shop.bury(record, reason=RejectReason.TIMESTAMP_OUT_OF_RANGE))
+    out = Console(file=io.StringIO(), width=80)
+    run_list(shop.settings, Selection(), as_lines=False, out=out)
+    assert isinstance(out.file, io.StringIO)
+    table = out.file.getvalue()
+    assert " timestamp_out_of_range " in table
+    cells = [line.split("│")[2].strip() for line in table.splitlines() if line.startswith("│")]
+    assert "".join(cells) == f"{record.topic}/2/123456789"
+    assert "…" not in table
 
 
 @pytest.mark.broker
@@ -306,7 +320,7 @@ def test_a_record_of_ten_megabytes_is_carried_listed_and_put_back(shop: Installa
     shop.kafka.produce(shop.settings.topic("events"), [("u", large)])
     code, said = shop.replay(Selection(reason="invalid"))
     assert code == DONE
-    assert said.startswith(f"1 records put back: 1 on {shop.settings.topic('events')}.\n")
+    assert said.startswith(f"1 record put back: 1 on {shop.settings.topic('events')}.\n")
     assert "--put-back" in said
     back = [record for record in shop.on("events", 2) if record.headers]
     assert [(record.value, record.partition, record.timestamp_ms) for record in back] == [
@@ -330,7 +344,7 @@ def test_what_was_put_back_is_neither_listed_nor_put_back_again_unless_asked_for
     repaired.write_text(next(row for row in shop.list().splitlines() if '"value":"1"' in row))
     shop.replay(file=repaired)
     assert values() == ["0", "2", "3"]
-    assert shop.replay(Selection(limit=1))[1].startswith("1 records put back")
+    assert shop.replay(Selection(limit=1))[1].startswith("1 record put back")
     assert values() == ["0", "2"]
     assert shop.replay(Selection())[1].startswith("2 records put back")
     assert shop.replay(Selection())[1] == "0 records put back.\n"
@@ -399,7 +413,7 @@ def test_what_a_topic_does_not_take_ends_it_and_only_what_arrived_is_counted(
     code, said = shop.replay(file=file)
     assert code == NOT_DONE
     assert "does not take a record of this size" in said
-    assert f"1 records put back: 1 on {shop.settings.topic('requests')}" in said
+    assert f"1 record put back: 1 on {shop.settings.topic('requests')}" in said
 
 
 @pytest.mark.broker
