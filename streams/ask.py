@@ -81,16 +81,26 @@ async def ask(
     )
 
 
-def show(answer: Answer, console: Console) -> None:
-    """Print an answer for a person."""
+def show(answer: Answer, console: Console, *, filtered: bool = False) -> None:
+    """Print an answer for a person.
+
+    filtered: whether the request said which items may be answered with.
+    """
     message = answer.recommendation
+    if not message.items:
+        console.print(
+            "No item passes these filters."
+            if filtered
+            else "Nothing to recommend yet: no item has come, or rules allow none of them."
+        )
+        return
     table = Table(title=f"For {message.user_id}", title_justify="left")
     table.add_column("#", justify="right")
     table.add_column("item")
     table.add_column("score", justify="right")
     table.add_column("why")
     for rank, item in enumerate(message.items, start=1):
-        why = item.reason.text if item.reason is not None else ""
+        why = item.reason.text if item.reason is not None else "–"
         table.add_row(str(rank), item.item_id, f"{item.score:.3f}", why)
     console.print(table)
     console.print(

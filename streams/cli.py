@@ -282,7 +282,7 @@ def recommend(
     if json_:
         out.file.write(encode(answer.recommendation).decode() + "\n")
     else:
-        show(answer, out)
+        show(answer, out, filtered=bool(category or exclude))
 
 
 @app.command()

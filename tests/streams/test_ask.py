@@ -1,10 +1,13 @@
-"""What no worker would take is refused before anybody is asked."""
+"""What no worker would take is refused before anybody is asked; what is answered is shown."""
 
 import asyncio
+import io
 
 import pytest
+from rich.console import Console
 
-from streams.ask import NoAnswer, ask
+from schemas import Reason, Recommendation, RecommendedItem
+from streams.ask import Answer, NoAnswer, ask, show
 from streams.forget import NotForgotten, forget
 from streams.settings import Settings
 
@@ -29,3 +32,23 @@ def test_a_name_that_is_not_utf_8_is_refused_with_a_sentence() -> None:
 def test_a_query_beyond_its_limit_is_refused_with_the_reason() -> None:
     with pytest.raises(NoAnswer, match="query"):
         asyncio.run(ask(Settings(bootstrap_servers="127.0.0.1:1"), "u", query="w" * 1_000_000))
+
+
+def shown(*items: RecommendedItem, filtered: bool = False) -> str:
+    message = Recommendation("r", "ann", 0, list(items), model_version="5.0")
+    out = Console(file=io.StringIO(), width=100)
+    show(Answer(message, 0.01), out, filtered=filtered)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
+
+
+def test_an_answer_without_items_says_why_instead_of_an_empty_table() -> None:
+    assert shown(filtered=True) == "No item passes these filters.\n"
+    assert shown().startswith("Nothing to recommend yet")
+
+
+def test_an_item_without_a_reason_has_a_dash_where_others_have_theirs() -> None:
+    why = Reason("trends", 1.0, [], "rising now")
+    table = shown(RecommendedItem("tea", 0.5, why), RecommendedItem("cup", 0.25))
+    whys = [line.split("│")[4].strip() for line in table.splitlines() if line.startswith("│")]
+    assert whys == ["rising now", "–"]
