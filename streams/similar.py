@@ -165,9 +165,11 @@ async def look(url: str, item: str, n: int) -> Similar:
             answer.raise_for_status()
             return msgspec.json.decode(body, type=Similar)
     except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError) as error:
+        nobody = isinstance(error, aiohttp.ClientConnectorError)
+        why = "nothing listens there" if nobody else str(error) or type(error).__name__
         raise NotSeen(
-            f"no worker answers at {url} ({error}); name with --url the address that a worker logs "
-            "when it begins to serve metrics"
+            f"no worker answers at {url}: {why}. Name its port with --config or --set "
+            "http_port=PORT, or with --url the address that it logs when it begins to serve metrics"
         ) from error
 
 
@@ -176,8 +178,8 @@ def show(similar: Similar, console: Console) -> None:
     table = Table(title=f"Similar to {similar.item_id}", title_justify="left")
     table.add_column("#", justify="right")
     columns = {
-        "says the like": similar.content,
-        "taken by the like": similar.learned,
+        "similar text": similar.content,
+        "same people take it": similar.learned,
         "taken together": similar.taken_together,
     }
     for title in columns:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from typing import cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 
 from models.interactions import Interactions, Kind
 from models.recommender import Recommender
 from models.sources.embeddings import WIDTH
 from streams import similar
+from streams.broker import free_port
 from streams.engine import Engine
 from streams.replica import Replica
-from streams.similar import Busy, LearnedIndex, Neighbourhoods
+from streams.similar import (
+    Busy,
+    LearnedIndex,
+    Neighbour,
+    Neighbourhoods,
+    NotSeen,
+    Similar,
+    look,
+    show,
+)
 
 
 def test_what_is_taken_together_comes_with_the_engines_own_score() -> None:
@@ -101,6 +113,25 @@ def test_what_was_learned_is_looked_at_anew_after_a_while(monkeypatch: pytest.Mo
 
     asyncio.run(work())
     engine.close()
+
+
+def test_where_no_worker_listens_it_is_said_how_to_find_one() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(NotSeen, match=r"nothing listens there\. .*--set http_port=PORT.*--url"):
+        asyncio.run(look(url, "tea", 5))
+
+
+def test_the_columns_say_in_which_way_items_are_similar() -> None:
+    out = Console(file=io.StringIO(), width=100)
+    near = [[Neighbour(f"{kind}-{n}", 0.5) for n in range(2)] for kind in "abc"]
+    show(Similar("tea", *near), out)
+    assert isinstance(out.file, io.StringIO)
+    rows = [line.split("┃") for line in out.file.getvalue().splitlines() if "┃" in line]
+    assert [cell.strip() for cell in rows[0][2:8:2]] == [
+        "similar text",
+        "same people take it",
+        "taken together",
+    ]
 
 
 def test_one_at_a_time_may_look() -> None:
