@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.ranking import Ranking, Reason, Recommended
+from models.reasons import SOURCES, TRENDS, sentence
 
 
 class Said(NamedTuple):
@@ -65,5 +66,7 @@ def pooled(
         found = opinion.get(item_id)
         if found and found.text and 2 * share * found.chance > both[item_id]:
             reason = Reason(source, share * found.chance / both[item_id], (), found.text)
+        elif item_id not in ours:  # in the engine's words, who has none for what it did not list
+            reason = Reason(SOURCES[TRENDS], 1.0, (), sentence(TRENDS, None))
         items.append(Recommended(item_id, math.log(both[item_id]), reason))
     return Ranking(ranking.user_id, tuple(items))

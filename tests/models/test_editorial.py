@@ -10,6 +10,7 @@ import pytest
 import models.editorial
 from models.editorial import EditorsList, blended, share_of_editors
 from models.interactions import Interactions, Kind
+from models.pool import Said, pooled
 from models.ranking import Ranking, Recommended
 from models.recommender import Recommender
 
@@ -75,3 +76,10 @@ def test_what_is_given_is_plain_numbers() -> None:
     for item in blended(RANKING, [EditorsList("L", {"a": 9.0, "c": 1.0})], 0.5).items:
         assert type(item.score) is float
         assert item.reason is None or type(item.reason.share) is float
+
+
+def test_no_item_is_without_a_reason_for_being_an_opinion_s_alone() -> None:
+    found = pooled(RANKING, "segments", {"new": Said(1.0, "")}, 0.4)
+    (new,) = [item for item in found.items if item.item_id == "new"]
+    assert new.reason is not None
+    assert new.reason.text == "Popular right now."
