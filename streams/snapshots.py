@@ -7,7 +7,6 @@ import os
 import secrets
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,12 +82,13 @@ class SnapshotStore:
         try:
             with self._files.open(snapshot.path, "rb") as file, np.load(file) as archive:
                 arrays = {name: archive[name] for name in archive.files}
-            meta = json.loads(arrays.pop(_META).tobytes())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise SnapshotError(f"{snapshot.path} is damaged: {error}") from error
-        if meta["topic"] != self._topic:
+            topic = json.loads(arrays.pop(_META).tobytes())["topic"]
+        # Of a damaged file, zipfile, NumPy and its tokenizer raise what they like.
+        except Exception as error:
+            raise SnapshotError(f"{snapshot.path} is damaged: {error!r}") from error
+        if topic != self._topic:
             raise SnapshotError(
-                f"{snapshot.path} was learned from the topic {meta['topic']}, not {self._topic}; "
+                f"{snapshot.path} was learned from the topic {topic}, not {self._topic}; "
                 "give each installation a folder of its own with FRESHET_SNAPSHOTS"
             )
         return arrays
