@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +25,19 @@ from streams.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_SUFFIX = ".freshet"
 _META = "meta"
+#: `1790000000000-0a1b2c3d-events.freshet`; without the topic, what was saved before it stood there.
+_NAME = re.compile(r"(?P<created>[0-9]+)-[^-]*(?:-(?P<topic>.+))?\.freshet")
 #: Files of a write that was cut short are removed after this long.
 _ABANDONED_SECONDS = 3600
 
 
 class SnapshotError(RuntimeError):
     """A snapshot cannot be written or read; the text says which and why."""
+
+
+class OtherTopicError(SnapshotError):
+    """A snapshot is of another installation."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,6 +54,9 @@ class SnapshotStore:
     A snapshot is a NumPy archive (`.npz`, a ZIP file: every array has a CRC-32) of the replica's
     arrays, with a `meta` array of JSON beside them: the topic it was learned from. It appears under
     its name whole or not at all.
+
+    Other installations may save in the same place. A name ends with the topic, so what is theirs is
+    known without reading it, damaged or not, and is neither counted nor removed.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -58,9 +67,11 @@ class SnapshotStore:
             raise SnapshotError(f"cannot save the model at {where}: {error}") from None
         self._topic = settings.topic("events")
         self._kept = settings.snapshots_kept
+        #: By path: whether those whose names do not tell it are ours.
+        self._ours: dict[str, bool] = {}
 
     def newest_first(self) -> list[Snapshot]:
-        """What is there."""
+        """What is there of this installation."""
         self._files.invalidate_cache()
         try:
             names = self._files.ls(self.root, detail=False)
@@ -68,28 +79,50 @@ class SnapshotStore:
             return []
         found = []
         for path in names:
-            stem = path.rsplit("/", 1)[-1]
-            if stem.endswith(_SUFFIX) and stem.split("-")[0].isdigit():
-                found.append(Snapshot(int(stem.split("-")[0]), path))
+            named = _NAME.fullmatch(path.rsplit("/", 1)[-1])
+            if named is None:
+                continue
+            snapshot = Snapshot(int(named["created"]), path)
+            if named["topic"] == self._topic or (not named["topic"] and self._is_ours(snapshot)):
+                found.append(snapshot)
         return sorted(found, reverse=True)
 
-    def read(self, snapshot: Snapshot) -> Arrays:
-        """All arrays of one snapshot, verified against their checksums.
+    def _is_ours(self, snapshot: Snapshot) -> bool:
+        """Of what was saved when names did not end with the topic, by what it says itself."""
+        if (known := self._ours.get(snapshot.path)) is not None:
+            return known
+        try:
+            self.read(snapshot, only=())
+            ours = True
+        except OtherTopicError:
+            ours = False
+        except SnapshotError as error:
+            log.error(
+                "whose snapshot this is cannot be told, so it is let be; delete it if it is yours",
+                error=str(error),
+            )
+            ours = False
+        self._ours[snapshot.path] = ours
+        return ours
+
+    def read(self, snapshot: Snapshot, *, only: Collection[str] | None = None) -> Arrays:
+        """All arrays of one snapshot, or those of these names that it has, verified against their
+        checksums.
 
         Raises:
             SnapshotError: it is damaged, or of another topic.
         """
         try:
             with self._files.open(snapshot.path, "rb") as file, np.load(file) as archive:
-                arrays = {name: archive[name] for name in archive.files}
+                wanted = [n for n in archive.files if only is None or n in {_META, *only}]
+                arrays = {name: archive[name] for name in wanted}
             topic = json.loads(arrays.pop(_META).tobytes())["topic"]
         # Of a damaged file, zipfile, NumPy and its tokenizer raise what they like.
         except Exception as error:
             raise SnapshotError(f"{snapshot.path} is damaged: {error!r}") from error
         if topic != self._topic:
-            raise SnapshotError(
-                f"{snapshot.path} was learned from the topic {topic}, not {self._topic}; "
-                "give each installation a folder of its own with FRESHET_SNAPSHOTS"
+            raise OtherTopicError(
+                f"{snapshot.path} was learned from the topic {topic}, not {self._topic}"
             )
         return arrays
 
@@ -114,7 +147,7 @@ class SnapshotStore:
 
     def publish(self, file: Path, created_ms: int) -> Snapshot:
         """Give a written file its name, and let the oldest go."""
-        path = f"{self.root}/{created_ms:013d}-{secrets.token_hex(4)}{_SUFFIX}"
+        path = f"{self.root}/{created_ms:013d}-{secrets.token_hex(4)}-{self._topic}.freshet"
         if isinstance(self._files, LocalFileSystem):
             file.replace(path)
         else:

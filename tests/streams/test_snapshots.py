@@ -77,11 +77,40 @@ def test_whatever_is_damaged_the_one_before_is_taken(tmp_path: Path) -> None:
     assert taken[1] > 400
 
 
-def test_a_snapshot_of_another_topic_is_not_taken_for_ours(tmp_path: Path) -> None:
-    save(store(tmp_path, topic_prefix="other-"), 1)
+@pytest.mark.parametrize("named", [True, False], ids=["now", "before names told the topic"])
+def test_who_saves_in_the_same_place_removes_nothing_of_others(tmp_path: Path, named: bool) -> None:
+    ours, theirs = store(tmp_path), store(tmp_path, topic_prefix="other-", snapshots_kept=1)
+    for created_ms in (1, 2, 3):
+        path = Path(save(ours, created_ms))
+        if not named:
+            path.rename(tmp_path / f"{created_ms:013d}-0a1b2c3d.freshet")
+    assert theirs.newest_first() == []
+    for created_ms in (4, 5):
+        save(theirs, created_ms)
+    assert [snapshot.created_ms for snapshot in theirs.newest_first()] == [5]
+    assert [snapshot.created_ms for snapshot, _ in ours.readable()] == [3, 2, 1]
+    save(ours, 6)
+    assert [snapshot.created_ms for snapshot in ours.newest_first()] == [6, 3, 2]
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_a_snapshot_of_which_it_cannot_be_told_whose_it_is_is_let_be(tmp_path: Path) -> None:
+    unreadable = tmp_path / f"{1:013d}-0a1b2c3d.freshet"
+    unreadable.write_bytes(b"{}")
+    snapshots = store(tmp_path, snapshots_kept=1)
+    for created_ms in (2, 3):
+        save(snapshots, created_ms)
+    assert [snapshot.created_ms for snapshot in snapshots.newest_first()] == [3]
+    assert unreadable.exists()
+
+
+def test_a_snapshot_that_was_renamed_is_not_taken_for_ours(tmp_path: Path) -> None:
+    path = Path(save(store(tmp_path, topic_prefix="other-"), 1))
+    path.rename(path.with_name(path.name.replace("other-", "")))
     snapshots = store(tmp_path)
-    with pytest.raises(SnapshotError, match="FRESHET_SNAPSHOTS"):
+    with pytest.raises(SnapshotError, match="the topic other-events, not events"):
         snapshots.read(snapshots.newest_first()[0])
+    assert list(snapshots.readable()) == []
 
 
 def test_files_that_are_no_snapshots_are_let_be(tmp_path: Path) -> None:
