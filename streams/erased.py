@@ -28,6 +28,9 @@ class Erased:
     Names are not kept, only fingerprints (64 bits of BLAKE2b). Safe to read from any thread.
     """
 
+    #: The names of what `arrays` gives.
+    ARRAYS = ("erased.users", "erased.until")
+
     def __init__(self) -> None:
         self._until: dict[bytes, int] = {}
 
@@ -50,6 +53,12 @@ class Erased:
         until = self._until.get(_fingerprint(user))
         return until is not None and timestamp_ms <= until
 
+    def copy(self) -> Erased:
+        """What is noted by now."""
+        copy = Erased()
+        copy._until = self._until.copy()
+        return copy
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All of it by name: fingerprints (uint64) and up to when (int64, ms since epoch)."""
         count = len(self._until)
@@ -65,6 +74,12 @@ class Erased:
             users, until = arrays["erased.users"], arrays["erased.until"].tolist()
             pairs = zip((user.tobytes() for user in users), until, strict=True)
             self._until.update((user, at_ms) for user, at_ms in pairs if at_ms >= since_ms)
+
+    def known_to(self, arrays: Mapping[str, NDArray[Any]]) -> bool:
+        """Whether whoever gave these arrays had forgotten all who were erased here."""
+        other = Erased()
+        other.load(arrays, 0)
+        return all(at_ms <= other._until.get(user, -1) for user, at_ms in self._until.items())
 
 
 def _fingerprint(user: str) -> bytes:

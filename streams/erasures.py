@@ -33,8 +33,8 @@ class Erasures:
     ) -> None:
         self._engine, self._metrics, self._told = engine, metrics, told
         self.follower = Follower(settings, settings.topic("erasures"), self._apply)
-        #: Up to when the newest erasure applied here covers, ms since epoch; 0 before the first.
-        self.newest_ms = 0
+        #: Erasures applied here.
+        self.applied = 0
 
     async def _apply(self, _partition: int, records: Sequence[ConsumerRecord]) -> None:
         now_ms = int(time.time() * 1000)
@@ -49,5 +49,5 @@ class Erasures:
         await self._engine.run(forget)
         for tell in self._told:
             tell(users)
-        self.newest_ms = max([self.newest_ms, *untils])
+        self.applied += len(erasures)
         self._metrics.erasures.inc(len(erasures))

@@ -17,6 +17,7 @@ from mode import Service
 
 from models.saved import LayoutError
 from streams.engine import Engine
+from streams.erased import Erased
 from streams.erasures import Erasures
 from streams.metrics import Metrics
 from streams.replica import Replica
@@ -29,8 +30,6 @@ _LOOK_SECONDS = 0.5
 _WRITE_SECONDS = 600.0
 _NICENESS = 10
 _FAULT_BYTES = 1000
-#: Clocks of machines differ: a snapshot not clearly newer than an erasure may hold the user.
-_CLOCKS_DIFFER_MS = 60_000
 
 
 class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
@@ -57,8 +56,8 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
         #: `Replica.changes` that the newest snapshot of ours has.
         self._saved_changes = 0
         self._saved_at = time.monotonic()
-        #: The newest erasure (ms since epoch) that no snapshot left in the store is older than.
-        self._erased_ms = 0
+        #: `Erasures.applied` that every snapshot left in the store has.
+        self._saved_erasures = 0
 
     async def on_start(self) -> None:
         """Take up the newest snapshot that can be read.
@@ -98,7 +97,7 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
                 replica.unread = replica.unread or f"{snapshot.path}: {error}"
                 continue
             self._saved_changes = replica.changes
-            self._metrics.snapshot_time.set(snapshot.created_ms / 1000)
+            self._tell_age(snapshot)
             log.info(
                 "snapshot loaded",
                 path=snapshot.path,
@@ -113,7 +112,7 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
         while not self.should_stop:
             await self.sleep(_LOOK_SECONDS)
             due = time.monotonic() - self._saved_at >= self._every_s
-            erased = self._erasures.newest_ms > self._erased_ms
+            erased = self._erasures.applied > self._saved_erasures
             if due or erased:
                 try:
                     await self._save_if_new(even_if_not=erased)
@@ -127,9 +126,12 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
             self._saved_at = time.monotonic()
             self._metrics.snapshot_time.set_to_current_time()
             return
-        erased_ms = self._erasures.newest_ms
+        erasures = self._erasures.applied
+        erased = await self._engine.run(lambda replica: replica.erased.copy())
         try:
             snapshot, size = await self._save()
+            if erasures > self._saved_erasures:
+                await asyncio.to_thread(self._remove_who_hold, erased, snapshot)
         except (OSError, SnapshotError) as error:
             self._metrics.snapshots.labels("failed").inc()
             raise SnapshotError(
@@ -137,19 +139,26 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
                 "FRESHET_SNAPSHOTS. Until then the one before is kept, and a start takes longer."
             ) from error
         self._saved_changes, self._saved_at = changes, time.monotonic()
+        self._saved_erasures = erasures
         self._metrics.snapshots.labels("written").inc()
-        self._metrics.snapshot_time.set(snapshot.created_ms / 1000)
+        self._tell_age(snapshot)
         self._metrics.snapshot_bytes.set(size)
-        if erased_ms > self._erased_ms:
-            await asyncio.to_thread(self._remove_the_erased, snapshot, erased_ms)
-            self._erased_ms = erased_ms
 
-    def _remove_the_erased(self, ours: Snapshot, erased_ms: int) -> None:
-        """Snapshots from before an erasure hold the user's history."""
-        old = [
-            s for s in self._store.newest_first() if s.created_ms < erased_ms + _CLOCKS_DIFFER_MS
-        ]
-        self._store.remove([snapshot for snapshot in old if snapshot != ours])
+    def _tell_age(self, snapshot: Snapshot) -> None:
+        self._metrics.snapshot_time.set(min(snapshot.created_ms / 1000, time.time()))
+
+    def _remove_who_hold(self, erased: Erased, ours: Snapshot) -> None:
+        """Snapshots from before an erasure hold the user's history. What they know of tells which
+        they are, as clocks do not; one that cannot be read may be of them."""
+        for snapshot in self._store.newest_first():
+            if snapshot == ours:
+                continue
+            try:
+                clean = erased.known_to(self._store.read(snapshot, only=Erased.ARRAYS))
+            except SnapshotError:
+                clean = False
+            if not clean:
+                self._store.remove([snapshot])
 
     async def _save(self) -> tuple[Snapshot, int]:
         file = self._store.new_file()

@@ -42,7 +42,8 @@ class OtherTopicError(SnapshotError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Snapshot:
-    """One file of the store. created_ms: when what it holds was current, ms since epoch."""
+    """One file of the store. created_ms: when what it holds was current, ms since epoch; or later,
+    where the one before it is dated ahead."""
 
     created_ms: int
     path: str
@@ -146,15 +147,19 @@ class SnapshotStore:
             os.fsync(out.fileno())
 
     def publish(self, file: Path, created_ms: int) -> Snapshot:
-        """Give a written file its name, and let the oldest go."""
+        """Give a written file its name, after all there are, and let the oldest go."""
+        # A clock may have gone wrong: nothing that was saved before may count as newer.
+        created_ms = max([created_ms, *(other.created_ms + 1 for other in self.newest_first())])
         path = f"{self.root}/{created_ms:013d}-{secrets.token_hex(4)}-{self._topic}.freshet"
         if isinstance(self._files, LocalFileSystem):
             file.replace(path)
         else:
             self._files.put_file(str(file), path)
             file.unlink()
-        self.remove(self.newest_first()[self._kept :])
-        self._tidy()
+        others = [other for other in self.newest_first() if other.path != path]
+        self.remove(others[self._kept - 1 :])
+        if isinstance(self._files, LocalFileSystem):
+            self._tidy()
         return Snapshot(created_ms, path)
 
     def remove(self, snapshots: list[Snapshot]) -> None:
@@ -172,8 +177,7 @@ class SnapshotStore:
                 log.error("a snapshot cannot be used, trying the one before", error=str(error))
 
     def _tidy(self) -> None:
-        if isinstance(self._files, LocalFileSystem):
-            for part in Path(self.root).glob(".part-*"):
-                with suppress(FileNotFoundError):
-                    if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
-                        part.unlink()
+        for part in Path(self.root).glob(".part-*"):
+            with suppress(OSError):  # gone already, or another's
+                if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
+                    part.unlink()

@@ -1,20 +1,35 @@
 """What is dear to do again is saved; where nothing is new, nothing is written."""
 
 import asyncio
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NamedTuple
 
+from aiokafka import ConsumerRecord
+
+from schemas import decode_event
 from streams.engine import Engine
 from streams.erasures import Erasures
+from streams.intake import readable
 from streams.metrics import Metrics
-from streams.replica import Replica
+from streams.replica import Place, Replica
 from streams.settings import Settings
 from streams.snapshot_keeper import SnapshotKeeper
 from streams.snapshots import SnapshotStore
 
 
-def run(settings: Settings, work: Callable[[Replica], object]) -> tuple[Replica, Metrics]:
+class Parts(NamedTuple):
+    """A replica with its keeper, and what these are told by."""
+
+    engine: Engine
+    erasures: Erasures
+    keeper: SnapshotKeeper
+    metrics: Metrics
+
+
+def run(settings: Settings, work: Callable[[Parts], Awaitable[object]]) -> tuple[Replica, Metrics]:
     """A replica with its keeper from start to end, and `work` done in between."""
     replica, metrics = Replica(settings), Metrics()
     engine = Engine(replica)
@@ -23,12 +38,31 @@ def run(settings: Settings, work: Callable[[Replica], object]) -> tuple[Replica,
         erasures = Erasures(settings, engine, metrics)
         keeper = SnapshotKeeper(settings, SnapshotStore(settings), engine, erasures, metrics)
         await keeper.on_start()
-        await engine.run(work)
+        await work(Parts(engine, erasures, keeper, metrics))
         await keeper.on_stop()
 
     asyncio.run(start_and_end())
     engine.close()
     return replica, metrics
+
+
+def in_engine(work: Callable[[Replica], object]) -> Callable[[Parts], Awaitable[object]]:
+    """As `work` of `run`."""
+    return lambda parts: parts.engine.run(work)
+
+
+def record(key: str, offset: int, value: object) -> ConsumerRecord:
+    now_ms = int(time.time() * 1000)
+    encoded = json.dumps(value).encode()
+    return ConsumerRecord("any", 0, offset, now_ms, 0, key.encode(), encoded, None, 0, 0, ())
+
+
+def learn(replica: Replica, user: str) -> None:
+    """One event of theirs, next on partition 0."""
+    at = replica.applied.get(0, Place(0, 0)).offset
+    event = record(user, at, {"user_id": user, "item_id": "i", "type": "click"})
+    taken = readable([event], decode_event, event.timestamp)
+    replica.learn(0, taken, Place(at + 1, event.timestamp), practise=0.0)
 
 
 def link(replica: Replica) -> None:
@@ -42,16 +76,45 @@ def is_linked(replica: Replica) -> bool:
 
 def test_what_items_are_like_is_saved_where_no_event_was_learned(tmp_path: Path) -> None:
     settings = Settings(snapshots=str(tmp_path))
-    run(settings, link)
+    run(settings, in_engine(link))
     assert len(list(tmp_path.glob("*.freshet"))) == 1
-    again, _ = run(settings, lambda _: None)
+    again, _ = run(settings, in_engine(lambda _: None))
     assert is_linked(again)
     assert len(list(tmp_path.glob("*.freshet"))) == 1
 
 
+def test_who_is_erased_is_in_no_snapshot_wherever_clocks_stand(tmp_path: Path) -> None:
+    settings = Settings(snapshots=str(tmp_path))
+    (tmp_path / "0-00000000-events.freshet").write_bytes(b"damaged, so whom it holds is unknown")
+    run(settings, in_engine(lambda replica: learn(replica, "ann")))
+    (held,) = tmp_path.glob("1*.freshet")
+    ahead = held.rename(held.with_name("9" + held.name))
+    assert b"ann" in ahead.read_bytes()
+
+    wish = record("ann", 0, {"user_id": "ann"})
+
+    async def work(parts: Parts) -> None:
+        await parts.erasures._apply(0, [wish])
+        await parts.engine.run(lambda replica: learn(replica, "bob"))
+        await parts.keeper._save_if_new(even_if_not=True)
+        (clean,) = tmp_path.iterdir()
+        assert clean.name > ahead.name
+        assert b"ann" not in clean.read_bytes()
+        saved_at = parts.metrics.registry.get_sample_value("freshet_snapshot_timestamp_seconds")
+        assert saved_at is not None
+        assert saved_at <= time.time()
+
+        # What knows of an erasure may stay when a start or another worker is told of it again.
+        await parts.erasures._apply(0, [wish])
+        await parts.keeper._save_if_new(even_if_not=True)
+        assert len([*tmp_path.iterdir()]) == 2
+
+    run(settings, work)
+
+
 def test_where_there_is_nothing_to_save_the_age_of_the_snapshot_is_none(tmp_path: Path) -> None:
     began = time.time()
-    _, metrics = run(Settings(snapshots=str(tmp_path)), lambda _: None)
+    _, metrics = run(Settings(snapshots=str(tmp_path)), in_engine(lambda _: None))
     assert not list(tmp_path.glob("*.freshet"))
     saved_at = metrics.registry.get_sample_value("freshet_snapshot_timestamp_seconds")
     assert saved_at is not None

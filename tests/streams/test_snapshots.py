@@ -1,5 +1,6 @@
 """Snapshots: whole or absent, verified when read, and no more of them than wanted."""
 
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -30,7 +31,7 @@ def test_what_is_written_is_read_and_the_newest_are_kept(tmp_path: Path, place: 
     assert snapshots.newest_first() == []
     for created_ms in (5, 3, 9, 7):
         save(snapshots, created_ms)
-    assert [snapshot.created_ms for snapshot in snapshots.newest_first()] == [9, 7]
+    assert [snapshot.created_ms for snapshot in snapshots.newest_first()] == [10, 9]
     _, arrays = next(snapshots.readable())
     assert arrays.keys() == ARRAYS.keys()
     for name, array in ARRAYS.items():
@@ -111,6 +112,16 @@ def test_a_snapshot_that_was_renamed_is_not_taken_for_ours(tmp_path: Path) -> No
     with pytest.raises(SnapshotError, match="the topic other-events, not events"):
         snapshots.read(snapshots.newest_first()[0])
     assert list(snapshots.readable()) == []
+
+
+def test_a_clock_that_once_went_ahead_does_not_make_old_ones_the_newest(tmp_path: Path) -> None:
+    snapshots = store(tmp_path, snapshots_kept=2)
+    ahead_ms = 10**15
+    for _ in range(2):
+        save(snapshots, ahead_ms)
+    for created_ms in (5, 6, 7):
+        assert save(snapshots, created_ms) == snapshots.newest_first()[0].path
+    assert [snapshot.created_ms - ahead_ms for snapshot in snapshots.newest_first()] == [4, 3]
 
 
 def test_files_that_are_no_snapshots_are_let_be(tmp_path: Path) -> None:
