@@ -129,9 +129,10 @@ class SnapshotStore:
 
     def new_file(self) -> Path:
         """Where to write the next one: beside the others if that is a local folder, as moving it
-        there must not copy it."""
+        there must not copy it. What writes that were cut short left goes first, to make room."""
         if isinstance(self._files, LocalFileSystem):
             Path(self.root).mkdir(parents=True, exist_ok=True)
+            self._tidy()
             return Path(self.root) / f".part-{secrets.token_hex(8)}"
         handle, name = tempfile.mkstemp(prefix="freshet-")
         os.close(handle)
@@ -158,8 +159,6 @@ class SnapshotStore:
             file.unlink()
         others = [other for other in self.newest_first() if other.path != path]
         self.remove(others[self._kept - 1 :])
-        if isinstance(self._files, LocalFileSystem):
-            self._tidy()
         return Snapshot(created_ms, path)
 
     def remove(self, snapshots: list[Snapshot]) -> None:

@@ -124,6 +124,16 @@ def test_a_clock_that_once_went_ahead_does_not_make_old_ones_the_newest(tmp_path
     assert [snapshot.created_ms - ahead_ms for snapshot in snapshots.newest_first()] == [4, 3]
 
 
+def test_what_a_write_cut_short_left_goes_before_the_next_is_written(tmp_path: Path) -> None:
+    snapshots = store(tmp_path)
+    recent, abandoned = snapshots.new_file(), snapshots.new_file()
+    recent.write_bytes(b"?")
+    abandoned.write_bytes(b"?")
+    os.utime(abandoned, (0, 0))
+    snapshots.new_file()
+    assert [*tmp_path.iterdir()] == [recent]
+
+
 def test_files_that_are_no_snapshots_are_let_be(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "not-a-number.freshet").write_text("mine too")
