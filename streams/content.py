@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -46,6 +45,7 @@ _LINKED_AT_ONCE = 128
 _LOOK_SECONDS = 0.5
 _RETRY_SECONDS = 5.0
 _PICTURES_WAITING = 32
+_HARMLESS = "tea"
 
 
 def is_wanted(settings: Settings) -> bool:
@@ -116,6 +116,14 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         #: Items whose picture waits in `_wanted`, and some for which it no longer does.
         self._pictured: set[str] = set()
         self._deleted: dict[str, int] = {}
+        #: By item, the contents that the encoder failed on, and nothing else with them.
+        self._set_aside: dict[str, set[bytes]] = {}
+        #: How many go to the encoder together: fewer while what it fails on is looked for.
+        self._together = _ENCODED_AT_ONCE
+        #: Of the batch that it failed on, how many are still to be tried.
+        self._suspected = 0
+        #: What it failed on last, if that was alone.
+        self._failed_alone: tuple[str, _Wanted] | None = None
         #: Items whose vectors are new, in the order they came.
         self._unlinked: dict[str, None] = {}
         self._likeness: Likeness | None = None
@@ -136,16 +144,20 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
                 continue
             # From its text at once, and again when its picture is here.
             content, whole = content_key(text, self._name), content_key(text, self._name, url)
-            if known in (content, whole) or not text:
+            aside = self._set_aside.pop(item, set()) & {content, whole}
+            if aside:
+                self._set_aside[item] = aside
+            if known in (content, whole) or content in aside or not text:
                 self._wanted.pop(item, None)
             else:
                 self._wanted[item] = _Wanted(partition, content, text)
             if self._images is not None:
                 self._images.drop(item)
-                if url and known != whole:
+                if url and known != whole and whole not in aside:
                     self._images.want(item, Pictured(partition, whole, text, url))
         for item in deletes:
             self._wanted.pop(item, None)
+            self._set_aside.pop(item, None)
             if self._images is not None:
                 self._images.drop(item)
             if item in self._known:
@@ -295,7 +307,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             for item in gone:
                 self._deleted.pop(item, None)
         mine = ((i, w) for i, w in self._wanted.items() if w.partition in self._assigned)
-        some = list(islice(mine, _ENCODED_AT_ONCE))
+        some = list(islice(mine, self._together))
         if not some:
             return False
         began = time.monotonic()
@@ -303,10 +315,14 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             vectors, unreadable = await self.encoder.encode(
                 [wanted.text for _, wanted in some], [wanted.image for _, wanted in some]
             )
-        except (EncoderUnavailable, BrokenProcessPool, OSError) as error:
+        except (EncoderUnavailable, OSError) as error:
             self._metrics.failures.labels("encode").inc()
             log.error("items cannot be encoded; trying again", error=str(error), items=len(some))
             await self.sleep(_RETRY_SECONDS)
+            return False
+        except Exception as error:  # it died, was ended, or raises on what one of them says
+            self._metrics.failures.labels("encode").inc()
+            await self._look_for_the_cause(some, error)
             return False
         await self._publisher.publish(
             self._vectors,
@@ -318,7 +334,50 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         for item, wanted in some:
             if self._wanted.get(item) == wanted:
                 del self._wanted[item]
+        self._clear_of_suspicion(len(some))
         self._metrics.encoded.inc(len(some))
         self._metrics.images.labels("unreadable").inc(len(unreadable))
         self._metrics.encode_seconds.inc(time.monotonic() - began)
         return True
+
+    async def _look_for_the_cause(
+        self, some: Sequence[tuple[str, _Wanted]], error: Exception
+    ) -> None:
+        """The encoder failed on these: half of them next. What it fails on twice alone is set
+        aside, so that the others get their turn; but not where it fails on anything."""
+        self._suspected = max(self._suspected, len(some))
+        self._together = max(1, len(some) // 2)
+        alone = some[0] if len(some) == 1 else None
+        if alone and alone == self._failed_alone and await self._encodes_others():
+            item, wanted = alone
+            log.error(
+                "an item is set aside until its record changes: the encoder fails on what it says",
+                item=item,
+                error=repr(error),
+            )
+            self._metrics.set_aside.inc()
+            self._set_aside.setdefault(item, set()).add(wanted.content)
+            if self._wanted.get(item) == wanted:
+                del self._wanted[item]
+            self._clear_of_suspicion(1)
+            return
+        self._failed_alone = alone
+        log.error(
+            "items cannot be encoded; trying again, fewer at once",
+            error=repr(error),
+            items=len(some),
+        )
+        await self.sleep(_RETRY_SECONDS)
+
+    async def _encodes_others(self) -> bool:
+        try:
+            await self.encoder.encode([_HARMLESS], [b""])
+        except Exception as error:
+            log.error("the encoder fails on a single word too", error=repr(error))
+            return False
+        return True
+
+    def _clear_of_suspicion(self, items: int) -> None:
+        self._suspected = max(0, self._suspected - items)
+        if not self._suspected:
+            self._together = _ENCODED_AT_ONCE

@@ -190,6 +190,12 @@ class Metrics:
         self.encoded = Counter(
             "freshet_encoded_items", "Items whose text this worker encoded.", registry=r
         )
+        self.set_aside = Counter(
+            "freshet_set_aside_items",
+            "Items that the encoder failed on: known without what they say until their record "
+            "changes; the log names them.",
+            registry=r,
+        )
         self.encode_seconds = Counter(
             "freshet_encode_seconds", "Time for which texts were being encoded.", registry=r
         )
