@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
 import structlog
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -20,6 +23,9 @@ log = structlog.get_logger(__name__)
 #: Of the event loop's time that writing metrics may take, and seconds of it that may be taken at
 #: once, where nobody asked for a while. Writing them is some milliseconds.
 _WRITING_SHARE, _WRITING_SECONDS = 0.25, 0.5
+
+#: Connections at once, and seconds after which one that asks nothing is closed.
+_CONNECTIONS, _IDLE_SECONDS = 64, 60.0
 
 #: None when all is well, else one sentence about what is missing.
 Check = Callable[[], str | None]
@@ -38,6 +44,7 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
         self._host, self._port = host, port
         self._live, self._ready, self._similar = live, ready, similar
         self._runner: web.AppRunner | None = None
+        self._listening: asyncio.Server | None = None
         self._shown = b""
         self._may_write_for, self._since = _WRITING_SECONDS, time.monotonic()
 
@@ -47,21 +54,44 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
         site.router.add_get("/livez", self._serve_live)
         site.router.add_get("/readyz", self._serve_ready)
         site.router.add_get("/similar", self._serve_similar)
-        self._runner = web.AppRunner(site, access_log=None)
+        self._runner = web.AppRunner(site, access_log=None, keepalive_timeout=_IDLE_SECONDS)
         await self._runner.setup()
+        logging.getLogger("aiohttp.server").addFilter(_is_no_bad_request)
         try:
-            await web.TCPSite(self._runner, self._host, self._port).start()
+            self._listening = await asyncio.get_running_loop().create_server(
+                self._admit, self._host, self._port
+            )
         except OSError as error:
             raise SystemExit(
                 f"cannot serve metrics on {self._host}:{self._port} ({error.strerror}); choose "
                 "another with FRESHET_HTTP_PORT, or 0 for a free one"
             ) from None
-        host, port = self._runner.addresses[0][:2]
-        log.info("serving metrics", url=f"http://{host}:{port}/metrics")
+        log.info("serving metrics", url=f"{self.url}/metrics")
+
+    @property
+    def url(self) -> str:
+        """Where it serves, once it does."""
+        assert self._listening is not None
+        host, port = self._listening.sockets[0].getsockname()[:2]
+        return f"http://{host}:{port}"
 
     async def on_stop(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def _admit(self) -> web.RequestHandler:
+        """What handles a new connection. Where there are many, the oldest go: one that asks has
+        its answer within milliseconds, and who asks nothing must not keep others out, nor take the
+        handles that files and brokers need."""
+        assert self._runner is not None
+        assert self._runner.server is not None
+        connections = self._runner.server.connections
+        for connection in connections[: max(0, len(connections) + 1 - _CONNECTIONS)]:
+            if connection.transport is not None:
+                connection.transport.abort()
+        return self._runner.server()
 
     async def _serve_metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self._latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -100,3 +130,12 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
 
 def _answer(fault: str | None) -> web.Response:
     return web.Response(text=(fault or "ok") + "\n", status=200 if fault is None else 503)
+
+
+def _is_no_bad_request(record: logging.LogRecord) -> bool:
+    """What is no HTTP is answered with 400, and nothing that an operator need read of."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        log.debug("a request cannot be read", error=str(error))
+        return False
+    return True
