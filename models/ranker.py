@@ -9,11 +9,17 @@ For a candidate with (normalised) evidence x, in the context c of this user and 
     q        t_user + Σ_k 0.9^k · into(a_k) over the user's last 20 items: a low-rank term, learned
              for ranking, where the embeddings are learned for finding
 
-and  p = softmax(score)  over the candidates. One step of cross-entropy per event, the item that
-was really taken next being the right one: schedule-free Adam (Defazio et al. 2024) on the shared
+and  p = softmax(score)  over the candidates. One step per event, towards the item r that was really
+taken next, by the gradient of a generalised cross-entropy (Zhang & Sabuncu 2018) with a floor:
+
+    max(p_r, LEAST)^Q · ∂(−ln p_r)
+
+so an event that hardly anybody could foresee teaches less than one that could be foreseen, and the
+first places are better for it. p is a little too sure of itself then: above the floor, as the
+chance to the power 1/(1 − Q). Steps are by schedule-free Adam (Defazio et al. 2024) on the shared
 weights, whose running mean over MEAN_OVER steps keeps following the stream, Adagrad on those of a
-user or an item. Candidates with p below RARE enter the gradient by unbiased
-sampling: with probability p/RARE, and then as if p were RARE.
+user or an item. Candidates with p below RARE enter the gradient by unbiased sampling: with
+probability p/RARE, and then as if p were RARE.
 
 Evidence is brought to mean 0 and variance 1 by running statistics, and clipped to ±4, so that no
 step size has to be tuned to a stream.
@@ -59,6 +65,9 @@ USER_RATE, ITEM_RATE, RANK_RATE = F(0.02), F(0.02), F(0.05)
 USER_DECAY = F(0.999)
 TASTE_SQUARES = 0.01
 """The memory of a user's gradients, to begin with."""
+
+Q, LEAST = F(0.25), F(3e-2)
+"""The loss's exponent, and its floor."""
 
 RARE = F(0.01)
 CLIP = F(4)
@@ -371,6 +380,7 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
         pull[f] = F(0)
 
     pushing = 0
+    lesson = exp(Q * log(max(chance[right] / total, LEAST)))
     for x in range(chosen):
         g = chance[x] / total
         if x == right:
@@ -379,6 +389,7 @@ def tell(state, history, user, slot, board, chosen, right, random):  # type: ign
             if uniform(random) * RARE > g:
                 continue
             g = RARE
+        g *= lesson
         pushed[pushing] = x
         chance[pushing] = g
         pushing += 1

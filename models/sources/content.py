@@ -10,8 +10,8 @@ Score of a candidate j for a user with the history a₀ (newest), a₁, …:
 
     ALIKE(j) = Σ_q 0.85^q · s(a_q, j)    over the last 20 items
 
-Of each of the newest WALK_PROPOSING items, the PROPOSED most alike are proposed, and as many of the
-rest that few have taken yet.
+Of each of the newest WALK_PROPOSING items, the PROPOSED most alike that few have taken yet are
+proposed; what many take, others propose.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def propose(state, history, user, taken, board, norm, chosen):  # type: ignore[n
     for back in range(min(history.size[user], WALK)):
         item = history.words[newest - back, ITEM]
         if 0 <= item < state.item.shape[0]:
-            most, few = 0, 0
+            few = 0
             for k in range(LINKED):
                 other = state.item[item, k]
                 if other < 0:
@@ -124,13 +124,9 @@ def propose(state, history, user, taken, board, norm, chosen):  # type: ignore[n
                 if line < 0:
                     continue
                 tally[line, ALIKE] += fade * state.alike[item, k]
-                if back < WALK_PROPOSING:
-                    if most < PROPOSED:
-                        most += 1
-                        chosen = choose(board, line, chosen)
-                    elif few < PROPOSED and taken[other] < FEW:
-                        few += 1
-                        chosen = choose(board, line, chosen)
+                if back < WALK_PROPOSING and few < PROPOSED and taken[other] < FEW:
+                    few += 1
+                    chosen = choose(board, line, chosen)
         fade *= F(DECAY)
     return chosen
 
