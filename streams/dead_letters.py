@@ -252,4 +252,4 @@ def _selected(about: DeadLetter, selection: Selection, wanted: set[str] | None) 
 
 @cache
 def _version() -> str:
-    return metadata.version("freshet")
+    return metadata.version("freshet-recommender")

@@ -31,7 +31,8 @@ def check_plot(path: Path) -> None:
         import matplotlib  # noqa: F401
     except ImportError:
         raise PlotUnavailable(
-            "A picture needs matplotlib: pip install 'freshet[plots]', or leave out --plot."
+            "A picture needs matplotlib: pip install -e '.[plots]' in Freshet's folder, or leave "
+            "out --plot."
         ) from None
 
 

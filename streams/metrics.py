@@ -28,7 +28,7 @@ class Metrics:
         PlatformCollector(registry=r)
         GCCollector(registry=r)
         self.build = Info("freshet_build", "The version that runs.", registry=r)
-        self.build.info({"version": version("freshet")})
+        self.build.info({"version": version("freshet-recommender")})
         self.ready = Gauge(
             "freshet_ready", "1 when the worker serves its partitions, else 0.", registry=r
         )

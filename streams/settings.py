@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     content: Literal["auto", "on", "off"] = Field(
         "auto",
         description="Whether items are recommended by what their title, categories and text say: "
-        "`on` fails where the encoder is not installed (`freshet[content]`), `auto` does without.",
+        "`on` fails where the encoder is not installed (the extra `content`), `auto` does without.",
     )
     encoder: str = Field(
         "minilm",
@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     images: Literal["on", "off"] = Field(
         "off",
         description="Whether items are also known by their pictures (`image_url`), which a worker "
-        "then fetches; needs `freshet[images]` and `image_encoder` (`docs/content.md`).",
+        "then fetches; needs the extra `images` and `image_encoder` (`docs/content.md`).",
     )
     image_encoder: str = Field(
         "",

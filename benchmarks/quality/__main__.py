@@ -58,7 +58,7 @@ def main() -> int:
             try:
                 work = start()
             except ImportError as missing:
-                console.print(f"{label} left out, {missing}: pip install 'freshet\\[bench]'")
+                console.print(f"{label} left out, {missing}: pip install -e '.\\[bench]'")
                 left_out = True
                 continue
             found, seconds = _timed(work, len(log), label, console)

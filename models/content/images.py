@@ -30,7 +30,10 @@ class NoPicture(ValueError):
 def why_no_images(model: str) -> str | None:
     """A sentence about what is missing to encode pictures with `model`, None where nothing is."""
     if importlib.util.find_spec("PIL") is None:
-        return "pictures need pillow: pip install 'freshet[images]', or set FRESHET_IMAGES=off"
+        return (
+            "pictures need pillow: pip install -e '.[images]' in Freshet's folder, or set "
+            "FRESHET_IMAGES=off"
+        )
     if not model:
         return (
             "pictures need a model: FRESHET_IMAGE_ENCODER names a sentence-transformers model of "

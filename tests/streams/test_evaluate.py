@@ -252,7 +252,7 @@ def test_without_matplotlib_a_sentence_says_what_to_install(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     events = csv(tmp_path / "a.csv", shop())
     assert run_evaluate(events, plot_path=tmp_path / "a.png") == COULD_NOT_RUN
-    assert "pip install 'freshet[plots]'" in said(capsys)
+    assert "pip install -e '.[plots]'" in said(capsys)
 
 
 def test_a_result_that_cannot_be_written_is_refused_before_the_run(
