@@ -104,5 +104,6 @@ def show(answer: Answer, console: Console, *, filtered: bool = False) -> None:
         table.add_row(str(rank), item.item_id, f"{item.score:.3f}", why)
     console.print(table)
     console.print(
-        f"[dim]answered in {answer.seconds * 1000:.0f} ms by model {message.model_version}[/dim]"
+        f"answered in {answer.seconds * 1000:.0f} ms by model {message.model_version}",
+        style="dim",
     )

@@ -17,6 +17,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from streams.settings import Settings, SettingsError, load
 
@@ -40,8 +41,9 @@ rules_app = typer.Typer(
 )
 app.add_typer(rules_app, name="rules")
 
-out = Console()
-err = Console(stderr=True)
+# What was typed and what strangers named is shown as it is, brackets and colons included.
+out = Console(markup=False, emoji=False)
+err = Console(stderr=True, markup=False, emoji=False)
 
 Config = Annotated[
     Path | None, typer.Option("--config", help="A TOML file of settings.", dir_okay=False)
@@ -93,15 +95,13 @@ def main() -> None:
         RuleError,
         SnapshotError,
     ) as fault:
-        err.print(f"[red]freshet:[/red] {fault}", highlight=False, soft_wrap=True)
+        _complain(str(fault))
     except KafkaConnectionError as fault:
         where = re.findall(r"\('([^']*)', (\d+)", str(fault))  # as aiokafka writes addresses
         servers = ", ".join(f"{host}:{port}" for host, port in where) or str(fault)
-        err.print(
-            f"[red]freshet:[/red] no Kafka broker answers at {servers}; {advice(servers)}, or name "
-            "yours with --bootstrap-servers.",
-            highlight=False,
-            soft_wrap=True,
+        _complain(
+            f"no Kafka broker answers at {servers}; {advice(servers)}, or name yours with "
+            "--bootstrap-servers."
         )
     except KeyboardInterrupt:
         sys.exit(130)
@@ -109,6 +109,10 @@ def main() -> None:
         sys.stderr.close()
         sys.exit(1)
     sys.exit(2)
+
+
+def _complain(what: str) -> None:
+    err.print(Text.assemble(("freshet:", "red"), f" {what}"), soft_wrap=True)
 
 
 @app.command()
@@ -184,7 +188,7 @@ def broker(
     chosen = port_of(settings.bootstrap_servers) if port is None else port
 
     def announce(running: EmbeddedBroker) -> None:
-        err.print(f"Apache Kafka serves at [bold]{running.bootstrap_servers}[/bold]; Ctrl-C ends.")
+        err.print(f"Apache Kafka serves at {running.bootstrap_servers}; Ctrl-C ends.")
 
     run_broker(
         data_dir or settings.data_dir / "broker",
@@ -514,7 +518,8 @@ def doctor(
         findings.append(finding)
         if not json_:
             colour = colours[finding.verdict]
-            out.print(f"[{colour}]{finding.verdict:<8}[/] {finding.what:<16} {finding.detail}")
+            verdict = Text(f"{finding.verdict:<8}", style=colour)
+            out.print(verdict, f"{finding.what:<16} {finding.detail}")
     if json_:
         out.file.write(json.dumps([asdict(finding) for finding in findings]) + "\n")
     raise typer.Exit(1 if any(finding.verdict == "fault" for finding in findings) else 0)

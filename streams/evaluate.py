@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from models.catalogue import ItemFacts
 from models.compiled import compile as compile_engine
@@ -79,7 +80,7 @@ def run_evaluate(
     Returns 0, or 1 when lines of a file had to be skipped, or 2 when nothing could be evaluated:
     the sentence printed says why and what to do.
     """
-    out, notes = _console(), Console(stderr=True)
+    out, notes = _console(), Console(stderr=True, markup=False, emoji=False)
     try:
         first = _share(split)
         if freeze and not first:
@@ -170,8 +171,9 @@ def _say_of(recommender: Plugged) -> str:
 
 def _console() -> Console:
     """As wide as the terminal; wide enough for the table where the output goes to a file."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
+    # The names of files and categories are shown as they are, brackets included.
+    console = Console(markup=False, emoji=False)
+    return console if console.is_terminal else Console(width=120, markup=False, emoji=False)
 
 
 def _share(split: str | None) -> float:
@@ -327,10 +329,12 @@ def _print(
         datetime.fromtimestamp(float(t), UTC).date().isoformat() for t in log.times[[0, -1]]
     )
     out.print(
-        f"[bold]{stream}[/bold]: {report.events:,} events of {report.users:,} users with "
-        f"{report.items:,} items, {span}. {report.scored:,} scored, each before it was learned; "
-        f"{report.events / seconds:,.0f} events/s.",
-        highlight=False,
+        Text.assemble(
+            (stream, "bold"),
+            f": {report.events:,} events of {report.users:,} users with {report.items:,} items, "
+            f"{span}. {report.scored:,} scored, each before it was learned; "
+            f"{report.events / seconds:,.0f} events/s.",
+        )
     )
     out.print()
     out.print(_scores_table(report))

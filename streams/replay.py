@@ -52,7 +52,7 @@ def run_replay(
     Returns 0; 1 where lines could not be read (the first are named) or Ctrl-C ended it; 2 where
     nothing could be produced.
     """
-    notes = Console(stderr=True)
+    notes = Console(stderr=True, markup=False, emoji=False)
     try:
         pace = _pace(speed, rate)
         return asyncio.run(_Replay(settings, notes).run(events, items, pace, at_most))

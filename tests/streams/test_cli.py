@@ -112,3 +112,31 @@ def test_what_to_do_without_a_broker_names_the_port_if_it_is_another(
     servers: str, said: str
 ) -> None:
     assert broker.advice(servers) == said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("rules", "set", "[/x]"), "[/x]"),
+        (("similar", "x", "--url", "http://[/x]"), "http://[/x]"),
+        (("settings", "--set", "app_id=[/x]"), "[/x]"),
+        (("evaluate", "[/x]:smile:.csv"), "[/x]:smile:.csv"),
+    ],
+)
+def test_what_was_typed_is_shown_as_it_is(arguments: tuple[str, ...], said: str) -> None:
+    done = freshet(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.broker
+def test_a_user_whose_name_is_in_brackets_can_be_asked_for(kafka: Kafka, topic_prefix: str) -> None:
+    where = {
+        "FRESHET_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "FRESHET_TOPIC_PREFIX": topic_prefix,
+    }
+    assert freshet("topics", "--create", **where).returncode == 0
+    done = freshet("recommend", "[/b]", "--timeout", "0.5", **where)
+    assert done.returncode == 2
+    assert done.stderr.startswith("freshet: no answer for '[/b]' within 0.5 s.")
