@@ -7,7 +7,9 @@ the last line says what to do.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -84,7 +86,10 @@ def main() -> None:
     # What goes wrong is said once, below; a worker's log has what the client says of it as well.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
-        app()
+        try:
+            app()
+        finally:
+            out.file.flush()  # where it cannot be, that is told here, and not while Python ends
     except (
         SettingsError,
         BrokerError,
@@ -107,6 +112,13 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(1)
+    except OSError as fault:
+        if fault.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        _complain(f"cannot write: {fault.strerror}; make room, or write elsewhere")
+        # Python tries once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sys.exit(2)
 

@@ -33,9 +33,17 @@ class SettingsError(ValueError):
 _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:,/\[\]]+)(?::([0-9]{1,5}))?")
 
 
+#: A retention that Kafka can hold in milliseconds: some thousand years.
+_MOST_DAYS = 1_000_000
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_prefix="FRESHET_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix="FRESHET_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
     )
 
     # Kafka
@@ -82,14 +90,15 @@ class Settings(BaseSettings):
         "refuses the record to its producer.",
     )
     recommendations_retention_days: float = Field(
-        7, gt=0, description="How long `recommendations` keeps a user's older lists."
+        7, gt=0, le=_MOST_DAYS, description="How long `recommendations` keeps a user's older lists."
     )
     dead_letters_retention_days: float = Field(
-        14, gt=0, description="How long a dead letter can be replayed."
+        14, gt=0, le=_MOST_DAYS, description="How long a dead letter can be replayed."
     )
     erasures_retention_days: float = Field(
         365,
         gt=0,
+        le=_MOST_DAYS,
         description="How long `erasures` keeps the wish to be forgotten: longer than `events` "
         "keeps what such a user did, as a worker may learn from it again.",
     )

@@ -140,3 +140,21 @@ def test_a_user_whose_name_is_in_brackets_can_be_asked_for(kafka: Kafka, topic_p
     done = freshet("recommend", "[/b]", "--timeout", "0.5", **where)
     assert done.returncode == 2
     assert done.stderr.startswith("freshet: no answer for '[/b]' within 0.5 s.")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize("arguments", [["settings"], ["settings", "--markdown"]])
+def test_output_that_cannot_be_written_is_one_sentence(arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "streams", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "freshet: cannot write: No space left on device; make room, or write elsewhere\n"
+    )

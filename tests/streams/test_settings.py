@@ -42,6 +42,10 @@ def test_a_setting_of_the_engine_can_be_given_in_each_way(
         ("log_level=loud", "'debug', 'info'"),
         ("engine.repeats=maybe", "repeats"),
         ("partitions", "NAME=VALUE"),
+        ("erasures_retention_days=inf", "erasures_retention_days: .* finite number"),
+        ("erasures_retention_days=1e30", "less than or equal to 1000000"),
+        ("stall_seconds=nan", "finite number"),
+        ("engine.forget_after_days=inf", "finite number"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_may_be(assignment: str, message: str) -> None:
