@@ -57,7 +57,9 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
         self._in_hand[chunk] = monotonic()
         try:
             yield
-            self._next[chunk.topic, chunk.partition] = chunk.last_offset + 1
+            tp = chunk.topic, chunk.partition
+            # Several are in hand at once, and one may be finished after those behind it.
+            self._next[tp] = max(chunk.last_offset + 1, self._next.get(tp, 0))
         finally:
             del self._in_hand[chunk]
 
