@@ -21,14 +21,15 @@ from schemas.recommendation import Recommendation
 from schemas.rejection import Rejected, RejectReason
 from schemas.request import Request
 from schemas.rule import Rule
-from schemas.timestamps import check_range, instant
+from schemas.timestamps import check_dated, check_record, instant
 
 
 def decode_event(value: bytes | None, record_ts_ms: int, now_ms: int) -> Event:
     """The event in a record's value.
 
-    record_ts_ms  the record's timestamp in ms: the event's own where it names none
-    now_ms        the clock, in ms
+    record_ts_ms  the record's timestamp in ms: the event's own where it names none, and what it may
+                  not be much later than
+    now_ms        the clock, in ms, for what that leaves without a bound
 
     Raises:
         Rejected: with the reason, the field, and what to send instead.
@@ -119,15 +120,15 @@ def _decode_dated(form: _Form[D], value: bytes | None, record_ts_ms: int, now_ms
     message = _decode(form, value)
     ts: object = message.ts
     if type(ts) is int:
-        check_range(ts, now_ms)
+        check_dated(ts, record_ts_ms, now_ms)
     else:
         # The message is frozen for everybody else; this is still its making.
         if isinstance(ts, str):
             force_setattr(message, "ts", instant(ts))
-            check_range(message.ts, now_ms)
+            check_dated(message.ts, record_ts_ms, now_ms)
         else:
             force_setattr(message, "ts", record_ts_ms)
-            check_range(record_ts_ms, now_ms, "not given, and the record's own timestamp, ")
+            check_record(record_ts_ms, now_ms)
     return message
 
 

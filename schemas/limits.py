@@ -44,8 +44,12 @@ MAX_PICKS: Final = 1_000
 MAX_INTERESTS: Final = 64
 MAX_FACT_CHARS: Final = 256
 
-#: How far ahead of this worker's clock an event may be dated: clocks differ.
+#: How far ahead of its record's timestamp a message may be dated, and that ahead of the broker's
+#: clock: clocks differ.
 MAX_AHEAD_MS: Final = 5 * 60 * 1000
+#: How far ahead of the reader's clock a record may be dated where no broker bounds it. More than
+#: Kafka lets through by default since 4.0, so that no verdict there depends on the time of reading.
+MAX_RECORD_AHEAD_MS: Final = 2 * 60 * 60 * 1000
 #: 1990-01-01: no event is older, but seconds taken for milliseconds are.
 EARLIEST_MS: Final = 631_152_000_000
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from msgspec import Meta
 
-from schemas.limits import EARLIEST_MS, MAX_AHEAD_MS
+from schemas.limits import EARLIEST_MS, MAX_AHEAD_MS, MAX_RECORD_AHEAD_MS
 from schemas.rejection import Rejected, RejectReason
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _RFC_3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?"
     r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
+_MINUTES, _HOURS = MAX_AHEAD_MS // 60_000, MAX_RECORD_AHEAD_MS // 3_600_000
 _HOW = 'send whole milliseconds (1767225600000) or RFC 3339 text ("2026-01-01T00:00:00Z")'
 
 
@@ -63,12 +64,38 @@ def instant(text: str) -> int:
     raise Rejected(RejectReason.INVALID, f"ts: {shown} is not an instant; {_HOW}")
 
 
-def check_range(ts: int, now_ms: int, whose: str = "") -> None:
-    """Raises `Rejected` where `ts` lies before 1990 or too far ahead of `now_ms`.
+def check_range(ts: int, now_ms: int) -> None:
+    """Raises `Rejected` where `ts` lies before 1990 or too far ahead of `now_ms`."""
+    _check(ts, now_ms + MAX_AHEAD_MS, f"{_MINUTES} minutes ahead of now")
 
-    whose: said in the detail where the message itself holds no `ts`.
+
+def check_dated(ts: int, record_ts_ms: int, now_ms: int) -> None:
+    """The same for the `ts` of a message, by the timestamp of the record that carries it.
+
+    A topic is read again, hours or years later, and what was refused must be refused then too, or
+    an erasure that became a dead letter is carried out at the next start. So the clock has no say:
+    the record's timestamp tells when it was produced, and brokers take none from far ahead of their
+    clock (`streams.topics`). Whoever dates records back, as a backfill or a replay does, dates them
+    at the message's own time, so that bound is no tighter for them. The clock judges what would
+    have no bound otherwise: records without a timestamp, and those of a broker that takes any.
     """
-    latest = now_ms + MAX_AHEAD_MS
+    if record_ts_ms < EARLIEST_MS:
+        check_range(ts, now_ms)
+    elif record_ts_ms > now_ms + MAX_RECORD_AHEAD_MS - MAX_AHEAD_MS:
+        _check(ts, now_ms + MAX_RECORD_AHEAD_MS, f"{_HOURS} hours ahead of now")
+    else:
+        said = f"{_MINUTES} minutes later than its record's timestamp"
+        _check(ts, record_ts_ms + MAX_AHEAD_MS, said)
+
+
+def check_record(record_ts_ms: int, now_ms: int) -> None:
+    """The same for the timestamp of the record itself, where the message holds no `ts`."""
+    latest = now_ms + MAX_RECORD_AHEAD_MS
+    whose = "not given, and the record's own timestamp, "
+    _check(record_ts_ms, latest, f"{_HOURS} hours ahead of now", whose)
+
+
+def _check(ts: int, latest: int, than: str, whose: str = "") -> None:
     if EARLIEST_MS <= ts <= latest:
         return
     guess = _unit(ts, latest)
@@ -77,10 +104,7 @@ def check_range(ts: int, now_ms: int, whose: str = "") -> None:
     elif ts < EARLIEST_MS:
         why = f"lies before 1990{_date(ts)}; {_HOW}"
     else:
-        why = (
-            f"lies more than {MAX_AHEAD_MS // 60_000} minutes ahead of now{_date(ts)}; "
-            "check the producer's clock"
-        )
+        why = f"lies more than {than}{_date(ts)}; check the producer's clock"
     raise Rejected(RejectReason.TIMESTAMP_OUT_OF_RANGE, f"ts: {whose}{str(ts)[:40]} {why}")
 
 

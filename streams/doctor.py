@@ -22,7 +22,7 @@ from models import compiled
 from streams.broker import BrokerError, advice, jars
 from streams.kafka import client_options
 from streams.settings import Settings
-from streams.topics import TopicError, ensure_topics
+from streams.topics import TopicError, dated_ahead, ensure_topics
 
 Verdict = Literal["ok", "warning", "fault"]
 
@@ -125,6 +125,8 @@ async def _broker(settings: Settings) -> Finding:
 async def _topics(settings: Settings) -> Finding:
     look_only = settings.model_copy(update={"create_topics": False})
     states = await ensure_topics(look_only)
+    if warning := dated_ahead(states):
+        return Finding("topics", "warning", warning)
     return Finding("topics", "ok", ", ".join(state.topic.name for state in states))
 
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
+from schemas.limits import MAX_AHEAD_MS
 from streams.kafka import client_options
 from streams.settings import Settings
 
 _DAY_MS = 24 * 3600 * 1000
 _VISIBLE_SECONDS = 30
 _MAX_BYTES = "max.message.bytes"
+#: How far ahead of the broker's clock a record may be dated; Kafka knows it from 3.6 on.
+_MAX_AHEAD = "message.timestamp.after.max.ms"
 _KAFKA_DEFAULT_MAX_BYTES = 1_048_588
 #: What topics carry by default. More than is accepted (`schemas.limits.MAX_MESSAGE_BYTES`), so that
 #: a record too large becomes a dead letter that shows it, not a producer's riddle.
@@ -48,11 +51,13 @@ class TopicState:
     created: bool
     #: The largest record that the topic takes, in bytes.
     max_message_bytes: int
+    #: How far ahead of the broker's clock, in ms, a record may be dated; None where nothing says.
+    max_ahead_ms: int | None
 
 
 def topics(settings: Settings) -> list[Topic]:
     """Every topic of this installation, inputs first."""
-    inputs = {_MAX_BYTES: str(settings.max_record_bytes)}
+    inputs = {_MAX_BYTES: str(settings.max_record_bytes), _MAX_AHEAD: str(MAX_AHEAD_MS)}
     latest_of_each_user = {
         "cleanup.policy": "compact,delete",
         "retention.ms": str(int(settings.recommendations_retention_days * _DAY_MS)),
@@ -162,6 +167,23 @@ def dead_letter_room(states: Sequence[TopicState]) -> int:
     return room
 
 
+def dated_ahead(states: Sequence[TopicState]) -> str | None:
+    """What to do where input topics take records from further ahead than clocks differ."""
+    open_topics = [
+        state.topic.name
+        for state in states
+        if _MAX_AHEAD in state.topic.config
+        and (state.max_ahead_ms is None or state.max_ahead_ms > MAX_AHEAD_MS)
+    ]
+    if not open_topics:
+        return None
+    return (
+        f"{', '.join(open_topics)}: a record whose producer's clock is wrong is taken from far "
+        f"ahead; set {_MAX_AHEAD}={MAX_AHEAD_MS} on them (kafka-configs.sh --alter, Kafka 3.6 or "
+        "newer), so that the broker refuses it"
+    )
+
+
 async def ensure_topics(settings: Settings) -> list[TopicState]:
     """Create what is missing (where allowed) and verify what is there.
 
@@ -185,8 +207,8 @@ async def ensure_topics(settings: Settings) -> list[TopicState]:
             await _create(admin, missing, settings.replication_factor)
             # Another worker may have been faster, with other settings.
             _check_counts(wanted, await _until_visible(admin, [t.name for t in missing]))
-        carried = await _max_message_bytes(admin, [topic.name for topic in wanted])
-        return [TopicState(t, t in missing, carried[t.name]) for t in wanted]
+        bounds = await _bounds(admin, [topic.name for topic in wanted])
+        return [TopicState(t, t in missing, *bounds[t.name]) for t in wanted]
     finally:
         await admin.close()
 
@@ -196,15 +218,18 @@ async def _partition_counts(admin: AIOKafkaAdminClient, names: Sequence[str]) ->
     return {t["topic"]: len(t["partitions"]) for t in described if t["error_code"] == 0}
 
 
-async def _max_message_bytes(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:
-    """Each topic's limit; Kafka's default where the broker does not tell."""
-    asked = [ConfigResource(ConfigResourceType.TOPIC, n, {_MAX_BYTES: None}) for n in names]
-    found = dict.fromkeys(names, _KAFKA_DEFAULT_MAX_BYTES)
+async def _bounds(
+    admin: AIOKafkaAdminClient, names: Sequence[str]
+) -> dict[str, tuple[int, int | None]]:
+    """Each topic's bounds on bytes and on time ahead; Kafka's default, and None, where the broker
+    does not tell."""
+    keys = {_MAX_BYTES: None, _MAX_AHEAD: None}
+    asked = [ConfigResource(ConfigResourceType.TOPIC, name, keys) for name in names]
+    found: dict[str, tuple[int, int | None]] = {}
     for response in await admin.describe_configs(asked):
         for error, _message, _kind, name, entries in response.resources:
-            if error == 0:
-                limits = [int(value) for key, value, *_ in entries if key == _MAX_BYTES]
-                found[name] = limits[0]
+            told = {key: int(value) for key, value, *_ in entries} if error == 0 else {}
+            found[name] = told.get(_MAX_BYTES, _KAFKA_DEFAULT_MAX_BYTES), told.get(_MAX_AHEAD)
     return found
 
 
@@ -231,17 +256,36 @@ def _check_counts(wanted: Sequence[Topic], found: Mapping[str, int]) -> None:
 
 
 async def _create(admin: AIOKafkaAdminClient, missing: Sequence[Topic], replicas: int) -> None:
+    already_there, invalid_config = 36, 40
+    errors = await _try_to_create(admin, missing, replicas)
+    # A broker before Kafka 3.6; `dated_ahead` tells.
+    older = [
+        replace(topic, config={k: v for k, v in topic.config.items() if k != _MAX_AHEAD})
+        for topic in missing
+        if errors[topic.name][0] == invalid_config and _MAX_AHEAD in topic.config
+    ]
+    if older:
+        errors |= await _try_to_create(admin, older, replicas)
+    for name, (code, message) in errors.items():
+        if code not in (0, already_there):
+            detail = message or for_code(code).__name__
+            raise TopicError(
+                f"could not create topic {name}: {detail} "
+                "Create it yourself, or check FRESHET_REPLICATION_FACTOR and your rights."
+            )
+
+
+async def _try_to_create(
+    admin: AIOKafkaAdminClient, missing: Sequence[Topic], replicas: int
+) -> dict[str, tuple[int, str | None]]:
+    """Each topic's error code, 0 if there is none, and what the broker says of it."""
     response = await admin.create_topics(
         [
             NewTopic(topic.name, topic.partitions, replicas, topic_configs=dict(topic.config))
             for topic in missing
         ]
     )
-    already_there = 36
-    for name, code, *message in response.topic_errors:
-        if code not in (0, already_there):
-            detail = next((text for text in message if text), for_code(code).__name__)
-            raise TopicError(
-                f"could not create topic {name}: {detail} "
-                "Create it yourself, or check FRESHET_REPLICATION_FACTOR and your rights."
-            )
+    return {
+        name: (code, next((text for text in message if text), None))
+        for name, code, *message in response.topic_errors
+    }

@@ -28,7 +28,13 @@ from schemas import (
     decode_rule,
     encode,
 )
-from schemas.limits import EARLIEST_MS, MAX_AHEAD_MS, MAX_MESSAGE_BYTES, MAX_REJECTION_CHARS
+from schemas.limits import (
+    EARLIEST_MS,
+    MAX_AHEAD_MS,
+    MAX_MESSAGE_BYTES,
+    MAX_RECORD_AHEAD_MS,
+    MAX_REJECTION_CHARS,
+)
 
 NOW = 1_767_225_600_000
 VIEW = {"user_id": "u", "item_id": "i", "type": "view"}
@@ -40,6 +46,15 @@ DECODERS = (
     decode_rule,
     decode_editorial,
 )
+#: What each of them needs, in one; a field that one does not know is ignored.
+MINIMAL = {
+    "name": "e",
+    "items": [{"item_id": "i"}],
+    "rule_id": "r",
+    "kind": "cap",
+    "at_most": 2,
+    "categories": ["c"],
+}
 
 
 def event(**fields: Any) -> bytes:
@@ -128,11 +143,11 @@ def test_the_largest_message_is_read() -> None:
         (-62_135_596_800_001, "before 1990"),
         ("0001-01-01T00:00:00Z", "before 1990 (0001-01-01)"),
         ("0001-01-01T00:00:00+23:59", "before 1990"),
-        ("9999-12-31T23:59:59-23:59", "ahead of now"),
-        ("9999-12-31T23:59:59Z", "ahead of now (9999-12-31)"),
+        ("9999-12-31T23:59:59-23:59", "later than its record's timestamp"),
+        ("9999-12-31T23:59:59Z", "later than its record's timestamp (9999-12-31)"),
         (EARLIEST_MS - 1, "before 1990 (1989-12-31)"),
-        (NOW + MAX_AHEAD_MS + 1, "more than 5 minutes ahead"),
-        (10**30, "ahead of now"),
+        (NOW + MAX_AHEAD_MS + 1, "more than 5 minutes later than its record's timestamp"),
+        (10**30, "later than its record's timestamp"),
         (-(10**600), "before 1990"),
     ],
 )
@@ -145,7 +160,49 @@ def test_a_time_that_cannot_be_is_rejected(ts: int | str, said: str) -> None:
 
 @pytest.mark.parametrize("ts", [EARLIEST_MS, NOW, NOW + MAX_AHEAD_MS])
 def test_a_time_at_the_edge_is_taken(ts: int) -> None:
-    assert decode_event(event(ts=ts), 0, NOW).ts == ts
+    assert decode_event(event(ts=ts), NOW, NOW).ts == ts
+
+
+@given(
+    st.sampled_from(DECODERS),
+    st.integers(EARLIEST_MS, NOW + MAX_AHEAD_MS),
+    st.one_of(st.none(), st.integers(EARLIEST_MS, NOW + 10 * MAX_AHEAD_MS)),
+    st.integers(0, 10**11),
+)
+def test_the_verdict_on_a_time_is_the_same_whenever_it_is_read(
+    decode: Any, record_ts: int, ts: int | None, later_ms: int
+) -> None:
+    """Of a record that a broker took at `NOW`, which bounds how far ahead its timestamp lies."""
+    value = json.dumps(VIEW | MINIMAL | ({} if ts is None else {"ts": ts})).encode()
+
+    def verdict(now: int) -> object:
+        try:
+            return decode(value, record_ts, now)
+        except Rejected as fault:
+            return str(fault)
+
+    assert verdict(NOW) == verdict(NOW + later_ms)
+
+
+def test_a_time_later_than_its_record_is_rejected_also_when_it_has_come() -> None:
+    ts, record_ts = NOW, NOW - MAX_AHEAD_MS - 1
+    fault = rejected(event(ts=ts), record_ts=record_ts, now=NOW + MAX_AHEAD_MS)
+    assert "later than its record's timestamp" in fault.detail
+    assert decode_event(event(ts=ts), record_ts + 1, NOW).ts == ts
+
+
+@pytest.mark.parametrize("record_ts", [-1, 0, EARLIEST_MS - 1])
+def test_where_the_record_has_no_time_the_clock_judges(record_ts: int) -> None:
+    assert decode_event(event(ts=NOW), record_ts, NOW).ts == NOW
+    fault = rejected(event(ts=NOW + MAX_AHEAD_MS + 1), record_ts=record_ts)
+    assert "more than 5 minutes ahead of now" in fault.detail
+
+
+def test_what_no_broker_bounds_the_clock_does() -> None:
+    ahead = NOW + MAX_RECORD_AHEAD_MS
+    assert decode_event(event(), ahead, NOW).ts == ahead
+    for value, record_ts in ((event(), ahead + 1), (event(ts=ahead + 1), ahead * 2)):
+        assert "more than 2 hours ahead of now" in rejected(value, record_ts=record_ts).detail
 
 
 @pytest.mark.parametrize(

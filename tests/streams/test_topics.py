@@ -1,10 +1,12 @@
 import asyncio
+import time
 
 import pytest
 from kafka import Kafka
 
+from schemas.limits import MAX_AHEAD_MS
 from streams.settings import load
-from streams.topics import TopicError, ensure_topics
+from streams.topics import TopicError, dated_ahead, ensure_topics
 
 pytestmark = pytest.mark.broker
 
@@ -24,6 +26,25 @@ def test_missing_topics_are_created_once_with_the_partitions_asked_for(
     assert all(state.created for state in first)
     assert not any(state.created for state in second)
     kafka.produce(f"{topic_prefix}events", [("u", b"x")], partition=2)
+
+
+def test_what_is_dated_further_ahead_than_clocks_differ_is_refused_by_the_broker(
+    kafka: Kafka, topic_prefix: str
+) -> None:
+    topics = {"bootstrap_servers": kafka.bootstrap_servers, "topic_prefix": topic_prefix}
+    settings = load(options=topics)
+    # One topic is older than this bound.
+    kafka.create(f"{topic_prefix}items")
+    states = asyncio.run(ensure_topics(settings))
+    ahead = int(time.time() * 1000) + MAX_AHEAD_MS + 60_000
+    for name in ("events", "erasures", "rules", "editorial", "profiles", "requests"):
+        with pytest.raises(AssertionError, match="INVALID_TIMESTAMP"):
+            kafka.produce(f"{topic_prefix}{name}", [("u", b"x")], timestamp_ms=ahead)
+    kafka.produce(f"{topic_prefix}items", [("u", b"x")], timestamp_ms=ahead)
+    said = dated_ahead(states)
+    assert said is not None
+    assert said.startswith(f"{topic_prefix}items: ")
+    assert "message.timestamp.after.max.ms=300000" in said
 
 
 def test_a_wrong_number_of_partitions_is_an_error_that_says_what_to_set(
