@@ -149,12 +149,21 @@ class EventLog:
     async def _on_assigned(self, _app: ChunkApp, assigned: object, **_: object) -> None:
         self._assigned |= self._of_events(assigned)
 
-    async def _on_revoked(self, _app: ChunkApp, revoked: object, **_: object) -> None:
+    async def _on_revoked(self, app: ChunkApp, revoked: object, **_: object) -> None:
         for partition in self._of_events(revoked):
             self._assigned.discard(partition)
             if partition in self._served:
                 self._served.discard(partition)
-                self.follower.resume(partition, self._applied.get(partition, 0))
+                try:
+                    self.follower.resume(partition, self._applied.get(partition, 0))
+                except LookupError as fault:
+                    await app.crash(
+                        LogMismatch(
+                            f"{fault}, or was made anew; the worker ends, as there is nothing to "
+                            "learn from. Start it again: what it has learned is saved, and where "
+                            "the topic is another one, it says what to do."
+                        )
+                    )
 
     def _of_events(self, tps: object) -> set[int]:
         return {tp.partition for tp in tps if tp.topic == self._topic}  # type: ignore[attr-defined]

@@ -71,18 +71,24 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
     def pause(self, partition: int) -> None:
         """Leave a partition out until `resume`."""
         self._paused.add(tp := TopicPartition(self._topic, partition))
-        if self._consumer is not None:
-            self._consumer.pause(tp)
+        if (consumer := self._consumer) is not None and tp in consumer.assignment():
+            consumer.pause(tp)
 
     def resume(self, partition: int, offset: int) -> None:
-        """Go on with a partition that was paused, from this offset."""
+        """Go on with a partition that was paused, from this offset.
+
+        Raises:
+            LookupError: its topic is gone.
+        """
         tp = TopicPartition(self._topic, partition)
         if tp not in self._paused:
             return
         self._paused.discard(tp)
-        if self._consumer is not None:
-            self._consumer.seek(tp, offset)
-            self._consumer.resume(tp)
+        if (consumer := self._consumer) is not None:
+            if tp not in consumer.assignment():
+                raise LookupError(f"{self._topic}-{partition} is gone from the brokers")
+            consumer.seek(tp, offset)
+            consumer.resume(tp)
 
     @Service.task
     async def _follow(self) -> None:
