@@ -44,7 +44,7 @@ def test_a_topic_that_goes_while_it_is_served_ends_the_worker_with_a_sentence() 
 
     async def work() -> None:
         log = EventLog(Settings(), app, unused, unused)
-        consumer: Any = SimpleNamespace(assignment=lambda: set())
+        consumer: Any = SimpleNamespace(assignment=set)
         log.follower._consumer = consumer
         await log._on_assigned(app, {TP("events", 0)})
         await log.hand_over(0, 0)
