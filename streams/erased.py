@@ -9,17 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas import Erasure
+from schemas import Erasure, Event
 from schemas.limits import MAX_AHEAD_MS
 from streams.intake import Taken
 
 
-def until(taken: Taken[Erasure], now_ms: int) -> int:
+def until(taken: Taken[Erasure]) -> int:
     """Up to when (ms since epoch) an erasure covers its user: the later of its own time and its
-    record's, either of which a producer may have set to long ago, and no later than clocks differ,
-    or the user would be unheard of until then."""
+    record's, either of which a producer may have set to long ago."""
     record, erasure = taken
-    return min(max(int(record.timestamp), erasure.ts), now_ms + MAX_AHEAD_MS)
+    return max(int(record.timestamp), erasure.ts)
+
+
+def done_at(taken: Taken[Event]) -> int:
+    """When an event may have been done at the earliest (ms since epoch); erasures cover it by that:
+    the earlier of its own time and its record's, less what the clocks of its producer and of
+    whoever asked for the erasure may differ by. Better to be deaf for some minutes to who comes
+    back at once than to learn again what was to be forgotten: the log is read again, and no offset
+    tells what came before what on another topic."""
+    record, event = taken
+    return min(int(record.timestamp), event.ts) - MAX_AHEAD_MS
 
 
 class Erased:
@@ -46,8 +55,12 @@ class Erased:
             self._until[fingerprint] = at_ms
         return news
 
+    def knows(self, user: str) -> bool:
+        """Whether this user was erased at any time."""
+        return bool(self._until) and _fingerprint(user) in self._until
+
     def covers(self, user: str, timestamp_ms: int) -> bool:
-        """Whether a record of this user, of this time, is one that was to be forgotten."""
+        """Whether what this user did or said at this time was to be forgotten."""
         if not self._until:
             return False
         until = self._until.get(_fingerprint(user))

@@ -31,9 +31,13 @@ class Profiles:
 
     def __init__(self, settings: Settings, engine: Engine, metrics: Metrics) -> None:
         self._engine, self._metrics = engine, metrics
+        #: In which partition the profile stands of who was erased and has one dated after that. By
+        #: its producer's clock: if it was told before, the erasure's null value comes after it
+        #: there. Those in other partitions may have come before.
+        self._stands_in: dict[str, int] = {}
         self.follower = Follower(settings, settings.topic("profiles"), self._apply)
 
-    async def _apply(self, _partition: int, records: Sequence[ConsumerRecord]) -> None:
+    async def _apply(self, partition: int, records: Sequence[ConsumerRecord]) -> None:
         now_ms = int(time.time() * 1000)
         newest: dict[str, tuple[int, list[Fact] | None]] = {}
         for record in records:
@@ -51,12 +55,15 @@ class Profiles:
         def take(replica: Replica) -> tuple[int, int]:
             segments, memory = replica.segments, replica.recommender
             for user, (timestamp_ms, told) in newest.items():
-                if replica.erased.covers(user, timestamp_ms):
-                    continue  # forgotten with the erasure; what is told after it counts
+                covered = replica.erased.covers(user, timestamp_ms)
                 if told is None:
-                    segments.forget(user, memory)
-                else:
+                    if not covered or self._stands_in.get(user) == partition:
+                        segments.forget(user, memory)
+                        self._stands_in.pop(user, None)
+                elif not covered:  # else forgotten with the erasure; what is told after it counts
                     segments.describe(user, told, memory)
+                    if replica.erased.knows(user):
+                        self._stands_in[user] = partition
             return len(segments), segments.facts
 
         people, different = await self._engine.run(take)

@@ -22,7 +22,7 @@ from models.plugged import engine_of
 from models.saved import Arrays
 from models.segments import Segments
 from schemas import Event, EventType
-from streams.erased import Erased
+from streams.erased import Erased, done_at
 from streams.intake import Taken
 from streams.settings import Settings
 
@@ -98,8 +98,8 @@ class Replica:
         )
 
     def erase(self, user: str, at_ms: int) -> None:
-        """Forget a user, and learn none of their records up to `at_ms` from now on. Told again, at
-        a restart for instance, it forgets nothing of what they did since."""
+        """Forget a user, and learn nothing from now on that they may have done up to `at_ms`. Told
+        again, at a restart for instance, it forgets nothing of what they did since."""
         if not self.erased.add(user, at_ms):
             return
         self.segments.forget(user, self.recommender)
@@ -107,7 +107,7 @@ class Replica:
         self.duplicates.forget(user)
 
     def _is_erased(self, taken: Taken[Event]) -> bool:
-        return self.erased.covers(taken.message.user_id, taken.record.timestamp)
+        return self.erased.covers(taken.message.user_id, done_at(taken))
 
     @property
     def changes(self) -> int:

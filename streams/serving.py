@@ -14,7 +14,7 @@ from mode import Service
 from models.ranking import Ranking
 from schemas import Event
 from streams.engine import Engine
-from streams.erased import Erased
+from streams.erased import Erased, done_at
 from streams.intake import Taken
 from streams.metrics import Metrics
 from streams.publisher import Publisher
@@ -184,7 +184,7 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
         async with self._publisher.one_at_a_time:
             for place, ranking in zip(places, turn.lists, strict=False):
                 record, event = place.because
-                if not self._erased.covers(event.user_id, record.timestamp):
+                if not self._erased.covers(event.user_id, done_at(place.because)):
                     cause = cause_of(record, event_id=event.event_id)
                     message = outgoing(ranking, cause=cause, model_version=turn.version)
                     served.append((place.because, message))

@@ -38,7 +38,7 @@ class ErasurePath:
 
         def forget(replica: Replica) -> None:
             for each in taken:
-                replica.erase(each.message.user_id, until(each, now_ms))
+                replica.erase(each.message.user_id, until(each))
 
         await self._engine.run(forget)
         await self._publish_no_profiles(taken, now_ms)
@@ -53,12 +53,16 @@ class ErasurePath:
 
     async def _publish_no_profiles(self, taken: Sequence[Taken[Erasure]], now_ms: int) -> None:
         """In every partition, as whoever wrote the profile may have placed it by another rule; of
-        the erasure's time, so that a later profile of the user's is not taken for erased."""
+        the erasure's time (but not ahead, which brokers refuse), so that a later profile of the
+        user's is not taken for erased."""
         topic = self._settings.topic("profiles")
         partitions = range(await self._publisher.partitions(topic))
         tombstones = [
             Outgoing(
-                each.message.user_id.encode(), None, partition=p, timestamp_ms=until(each, now_ms)
+                each.message.user_id.encode(),
+                None,
+                partition=p,
+                timestamp_ms=min(until(each), now_ms),
             )
             for each in taken
             for p in partitions

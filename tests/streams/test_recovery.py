@@ -174,10 +174,12 @@ def test_a_forgotten_user_is_in_no_topic_and_no_file_of_ours(
     with worker_of(kafka, topic_prefix, cache_dir, tmp_path, folder) as worker:
         topic = f"{topic_prefix}events"
         kafka.produce(topic, [*clicks(0, 300), click(name, "i1"), click(name, "i3")])
+        kafka.produce(topic, [click(name, "i5")], timestamp_ms=int(time.time() * 1000) + 120_000)
         profile = json.dumps({"user_id": name, "country": "DE"}).encode()
-        kafka.produce(f"{topic_prefix}profiles", [(name, profile)])
+        ahead = int(time.time() * 1000) + 120_000
+        kafka.produce(f"{topic_prefix}profiles", [(name, profile)], timestamp_ms=ahead)
         worker.wait_for_metric("freshet_profiles", 1)
-        worker.wait_for_metric("freshet_model_events", 302)
+        worker.wait_for_metric("freshet_model_events", 303)
         worker.wait_for_metric("freshet_snapshots_total", 1, outcome="written")
         done = subprocess.run(
             [sys.executable, "-m", "streams", "forget", name],
