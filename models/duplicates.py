@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 from zlib import crc32
 
@@ -50,6 +50,12 @@ class Duplicates:
             del ids[: len(ids) - self._window + 1]
         ids.append(mark)
         return False
+
+    def of(self, users: Iterable[str]) -> Duplicates:
+        """What is kept of these users, to try on it what is not yet to be kept."""
+        some = Duplicates(self._window, self._most_users)
+        some._ids = {user: self._ids[user][:] for user in users if user in self._ids}
+        return some
 
     def forget(self, user: str) -> None:
         """Keep nothing of this user."""

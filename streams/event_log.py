@@ -123,6 +123,11 @@ class EventLog:
             with self._metrics.timed("follow"):
                 learned = replica.learn(partition, taken, then, practise=float(practise))
             self._metrics.duplicates.inc(learned.duplicates)
+            if learned.raised:
+                # Whoever serves the partition makes dead letters of them, also if that is this
+                # worker later (`Replica.take_raised`).
+                log.error("learning failed", partition=partition, events=learned.raised)
+                self._metrics.failures.labels("follow").inc(learned.raised)
             return replica.recommender.events
 
         try:

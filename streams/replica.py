@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ from streams.erased import Erased, done_at
 from streams.intake import Taken
 from streams.settings import Settings
 
+#: Of what learning raised, so much is kept until somebody asks, and so much of each.
+_MOST_RAISED, _MOST_RAISED_CHARS = 1_000, 4_000
 _DAY_MS = 24 * 3600 * 1000
 _KIND = {event_type: Kind[event_type.name] for event_type in EventType}
 
@@ -45,6 +48,7 @@ class Learned(NamedTuple):
     before: int
     duplicates: int
     erased: int
+    raised: int
 
 
 class Replica:
@@ -61,6 +65,8 @@ class Replica:
         self.recommender = engine_of(settings.engine, seed=settings.seed)
         self.applied: dict[int, Place] = {}
         self.unread = ""
+        #: By partition and offset, the traceback of what an event raised, oldest first.
+        self._raised: dict[tuple[int, int], str] = {}
         self.duplicates = Duplicates(settings.duplicate_window, settings.engine.max_users)
         self.erased = Erased()
         #: A view of what the engine remembers, through `streams.profiles`: rebuilt, never saved.
@@ -69,7 +75,8 @@ class Replica:
     def learn(
         self, partition: int, taken: Sequence[Taken[Event]], then: Place, *, practise: float
     ) -> Learned:
-        """Learn from a chunk of one partition, in order, leaving out what must not count.
+        """Learn from a chunk of one partition, in order, leaving out what must not count, and the
+        events on which that raises: `take_raised` tells of these.
 
         taken     its events; those below `applied` have been learned before
         then      the place after the chunk's last record, up to where `applied` moves
@@ -79,11 +86,10 @@ class Replica:
         begin = self.applied.get(partition, Place(0, 0))
         after = [t for t in taken if t.record.offset >= begin.offset]
         kept = [t for t in after if not self._is_erased(t)]
-        new = [t for t in kept if not self.duplicates.seen(t.message.user_id, t.message.event_id)]
         try:
-            self.recommender.learn(_columns(new), practise=practise)
+            new, raised = self._learn(kept, practise)
         finally:
-            # What raised once would raise again: the caller sets it aside, and the log goes on.
+            # What raised once would raise again: it is set aside, and the log goes on.
             self.applied[partition] = max(begin, then)
         # Of those who just came back, the ids of what they sent are kept.
         for user in {*self.recommender.forgotten_since()} - {t.message.user_id for t in new}:
@@ -93,9 +99,56 @@ class Replica:
         return Learned(
             learned=len(new),
             before=len(taken) - len(after),
-            duplicates=len(kept) - len(new),
+            duplicates=len(kept) - len(new) - raised,
             erased=len(after) - len(kept),
+            raised=raised,
         )
+
+    def take_raised(self, taken: Sequence[Taken[Event]]) -> list[tuple[Taken[Event], str]]:
+        """Which of these events raised when they were to be learned, with the traceback: once, to
+        whoever asks first, however long ago that was and whoever had brought them."""
+        found = [(t, self._raised.pop((t.record.partition, t.record.offset), "")) for t in taken]
+        return [(t, text) for t, text in found if text]
+
+    def _learn(
+        self, kept: Sequence[Taken[Event]], practise: float
+    ) -> tuple[list[Taken[Event]], int]:
+        """Learn what is no duplicate; what was learned, and how many events raised.
+
+        An id counts as seen once its event was learned, so that one which raised is no duplicate
+        when it is put back. Should the chunk raise, what follows the event that did is learned one
+        by one; the engine counts an event as it begins with it.
+        """
+        marks = self.duplicates.of({t.message.user_id for t in kept})
+        new = [t for t in kept if not marks.seen(t.message.user_id, t.message.event_id)]
+        before = self.recommender.events
+        try:
+            self.recommender.learn(_columns(new), practise=practise)
+        except Exception as error:
+            if len(kept) == 1:
+                self._note(kept[0], error)
+                return [], 1
+            begun = self.recommender.events - before
+            first = kept.index(new[begun - 1]) if begun else 0
+            learned, raised = new[: max(begun - 1, 0)], 0
+            for t in kept[:first]:
+                self.duplicates.seen(t.message.user_id, t.message.event_id)
+            if begun:
+                self._note(new[begun - 1], error)
+                first, raised = first + 1, 1
+            for t in kept[first:]:
+                one, not_one = self._learn([t], practise)
+                learned, raised = learned + one, raised + not_one
+            return learned, raised
+        for t in kept:
+            self.duplicates.seen(t.message.user_id, t.message.event_id)
+        return new, 0
+
+    def _note(self, taken: Taken[Event], error: Exception) -> None:
+        text = "".join(traceback.format_exception(error))[-_MOST_RAISED_CHARS:]
+        self._raised[taken.record.partition, taken.record.offset] = text
+        if len(self._raised) > _MOST_RAISED:
+            del self._raised[next(iter(self._raised))]
 
     def erase(self, user: str, at_ms: int) -> None:
         """Forget a user, and learn nothing from now on that they may have done up to `at_ms`. Told

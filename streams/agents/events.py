@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from collections.abc import Sequence
 
 import structlog
@@ -67,32 +66,38 @@ class EventPath:
         newest = {t.message.user_id: t for t in taken if t.message.type in _MOVES_THE_LIST}
         async with self._in_turn:
             await self._event_log.hand_over(chunk.partition, chunk.first_offset)
+            raised: list[tuple[Taken[Event], str]] = []
             learned, served = self._serving.add(
-                lambda replica: self._learn(replica, chunk, taken, behind),
+                lambda replica: raised.extend(self._learn(replica, chunk, taken, behind)),
                 list(newest.values()),
                 behind=behind,
             )
         try:
             await learned
-        except Exception as error:
+        except Exception:
             log.exception("learning failed", **_where(records))
             metrics.failures.labels("learn").inc()
-            fault = Rejected(RejectReason.LEARNER_FAILED, _traceback(error))
-            dead += [self._intake.reject(t.record, fault, now_ms) for t in taken]
         finally:
             await self._event_log.has_come({chunk.partition: chunk.last_offset + 1})
+        for t, text in raised:
+            log.error("learning failed", **_where([t.record]), error=text)
+            metrics.failures.labels("learn").inc()
+            fault = Rejected(RejectReason.LEARNER_FAILED, text)
+            dead.append(self._intake.reject(t.record, fault, now_ms))
         if dead:
             await self._publisher.publish(self._settings.topic("dead-letters"), dead)
         return served
 
     def _learn(
         self, replica: Replica, chunk: Chunk, taken: Sequence[Taken[Event]], behind: bool
-    ) -> None:
+    ) -> list[tuple[Taken[Event], str]]:
+        """Which events raised, now or when others had brought them here."""
         then = Place(chunk.last_offset + 1, chunk.records[-1].timestamp)
         practise = _PRACTICE_WHEN_BEHIND if behind else 1.0
         with self._metrics.timed("learn"):
             learned = replica.learn(chunk.partition, taken, then, practise=practise)
         self._metrics.duplicates.inc(learned.duplicates)
+        return replica.take_raised(taken)
 
     def _count(self, taken: Sequence[Taken[Event]]) -> None:
         counts: dict[EventType, int] = {}
@@ -113,7 +118,3 @@ def _where(records: Sequence[ConsumerRecord]) -> dict[str, object]:
         "partition": first.partition,
         "offsets": f"{first.offset}..{last.offset}",
     }
-
-
-def _traceback(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))[-4000:]

@@ -32,6 +32,19 @@ def test_users_who_have_been_silent_longest_make_room() -> None:
     assert not duplicates.seen("bob", "1")
 
 
+def test_what_is_tried_on_a_copy_is_not_kept() -> None:
+    duplicates = Duplicates(window=3, most_users=10)
+    duplicates.seen("ann", "1")
+    tried = duplicates.of(["ann", "bob"])
+    assert [tried.seen("ann", "1"), tried.seen("ann", "2"), tried.seen("bob", "1")] == [
+        True,
+        False,
+        False,
+    ]
+    assert not duplicates.seen("ann", "2")
+    assert not duplicates.seen("bob", "1")
+
+
 def test_what_is_saved_and_loaded_is_the_same() -> None:
     first, second = (Duplicates(window=3, most_users=10) for _ in range(2))
     for user, event_id in (("ann", "1"), ("bob", "1"), ("ann", "2")):

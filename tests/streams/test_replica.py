@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+import pytest
 from aiokafka import ConsumerRecord
 from hypothesis import given
 from hypothesis import settings as hypothesis
 from hypothesis import strategies as st
 
+from models.interactions import Interactions
 from models.plugged import Plugged
 from models.settings import EngineSettings
 from schemas import decode_event
@@ -127,6 +130,55 @@ def test_who_came_back_after_an_erasure_is_known_after_a_restart_that_reads_it_a
     assert same(replica, again)
     again.erase("ann", NOW_MS + 39 - MAX_AHEAD_MS)
     assert b"ann" not in b"".join(array.tobytes() for array in again.arrays().values())
+
+
+def raising_at(replica: Replica, item: str, *, begun: bool) -> None:
+    """Have learning raise at this item: in the midst of the chunk, or before any of it."""
+    learn_all = replica.recommender.learn
+
+    def learn_some(chunk: Interactions, *, practise: float) -> None:
+        if item in chunk.items:
+            if begun:
+                learn_all(chunk.part(0, chunk.items.index(item) + 1), practise=practise)
+            raise RuntimeError(f"poison: {item}")
+        learn_all(chunk, practise=practise)
+
+    replica.recommender.learn = learn_some  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_raises_is_left_out_alone_and_learned_when_it_is_put_back(begun: bool) -> None:
+    records = log(9)  # item i4 at 2 and 9, event e6 at 6: one of i3, with an id
+    replica = Replica(Settings())
+    mended = replica.recommender.learn
+    raising_at(replica, "i3", begun=begun)
+    taken = readable(records, decode_event, NOW_MS)
+    culprits = [t for t in taken if t.message.item_id == "i3"]
+    done = replica.learn(0, taken, Place(9, NOW_MS), practise=0.0)
+    assert done == (9 - len(culprits), 0, 0, 0, len(culprits))
+    assert replica.applied[0].offset == 9
+    found = replica.take_raised(taken)
+    assert [t for t, _ in found] == culprits
+    assert all("poison: i3" in text for _, text in found)
+    assert replica.take_raised(taken) == []
+
+    replica.recommender.learn = mended  # type: ignore[method-assign]
+    again = [t._replace(record=replace(t.record, offset=9 + n)) for n, t in enumerate(taken)]
+    with_id = [t for t in again if t.message.event_id]
+    put_back = replica.learn(0, with_id, Place(18, NOW_MS), practise=0.0)
+    expected = [t for t in with_id if t.message.item_id == "i3"]
+    assert expected
+    assert put_back == (len(expected), 0, len(with_id) - len(expected), 0, 0)
+
+
+def test_what_was_learned_before_is_not_said_to_have_raised() -> None:
+    records = log(12)
+    replica = Replica(Settings())
+    learn(replica, records[:6])
+    raising_at(replica, "i0", begun=False)
+    taken = readable(records, decode_event, NOW_MS)
+    replica.learn(0, taken, Place(12, NOW_MS), practise=0.0)
+    assert {t.record.offset for t, _ in replica.take_raised(taken)} == {11}
 
 
 def test_who_was_erased_longer_ago_than_the_wish_is_kept_is_not_kept_either() -> None:

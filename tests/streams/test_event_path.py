@@ -1,0 +1,106 @@
+"""The path of events where learning raises: who is told, and of which."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from aiokafka import ConsumerRecord
+
+from models.interactions import Interactions
+from schemas import decode_event
+from streams.agents.events import EventPath
+from streams.event_log import EventLog
+from streams.intake import Intake, readable
+from streams.metrics import Metrics
+from streams.publisher import Outgoing, Publisher
+from streams.replica import Place, Replica
+from streams.serving import Serving
+from streams.settings import Settings
+from streams.transport import Chunk
+
+
+class AtOnce:
+    """Stands for the engine's turns and the brokers: learns at once, keeps what is published."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.replica, self.published = replica, list[Outgoing]()
+
+    async def hand_over(self, partition: int, first: int) -> None:
+        pass
+
+    async def has_come(self, places: dict[int, int]) -> None:
+        pass
+
+    def add(
+        self,
+        learn: Callable[[Replica], None],
+        newest: Sequence[Any],  # noqa: ARG002
+        *,
+        behind: bool,  # noqa: ARG002
+    ) -> tuple[asyncio.Future[None], asyncio.Future[None]]:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        learn(self.replica)
+        done.set_result(None)
+        return done, done
+
+    async def publish(self, topic: str, records: Sequence[Outgoing]) -> None:  # noqa: ARG002
+        self.published += records
+
+
+def chunk(items: Sequence[str], first: int = 0) -> Chunk:
+    records = [
+        ConsumerRecord(
+            topic="events",
+            partition=0,
+            offset=first + n,
+            timestamp=1_700_000_000_000 + n,
+            timestamp_type=0,
+            key=b"ann",
+            value=json.dumps({"user_id": "ann", "item_id": item, "type": "click"}).encode(),
+            checksum=None,
+            serialized_key_size=0,
+            serialized_value_size=0,
+            headers=(),
+        )
+        for n, item in enumerate(items)
+    ]
+    return Chunk(records, "events", 0, first + len(items), 0.0)
+
+
+def test_only_the_event_that_raises_becomes_a_dead_letter_and_once() -> None:
+    replica = Replica(Settings())
+    learn_all = replica.recommender.learn
+
+    def learn(interactions: Interactions, *, practise: float) -> None:
+        if "poison" in interactions.items:
+            raise RuntimeError("poison")
+        learn_all(interactions, practise=practise)
+
+    replica.recommender.learn = learn  # type: ignore[method-assign]
+    stand_in, metrics = AtOnce(replica), Metrics()
+    path = EventPath(
+        Settings(),
+        Intake(1 << 20, metrics),
+        cast(EventLog, stand_in),
+        cast(Serving, stand_in),
+        cast(Publisher, stand_in),
+        metrics,
+    )
+    whole = chunk(["a", "poison", "b", "poison", "c"])
+    # The first two were brought by the follower, before the partition came to this worker.
+    before = readable(whole.records[:2], decode_event, int(whole.records[0].timestamp))
+    replica.learn(0, before, Place(2, 0), practise=0.0)
+    asyncio.run(_take(path, whole))
+    assert replica.recommender.events == 3
+    letters = [dict(record.headers) for record in stand_in.published]
+    assert [headers["freshet-offset"] for headers in letters] == [b"1", b"3"]
+    assert {headers["freshet-reason"] for headers in letters} == {b"learner_failed"}
+    assert b"poison" in letters[0]["freshet-detail"]
+    asyncio.run(_take(path, whole))
+    assert len(stand_in.published) == 2
+    assert replica.recommender.events == 3
+
+
+async def _take(path: EventPath, whole: Chunk) -> None:
+    await (await path.process(whole))
