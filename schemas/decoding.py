@@ -87,13 +87,17 @@ D = TypeVar("D", Event, Item, Request, Erasure, Rule, Editorial, Profile)
 
 
 class _Form(Generic[M]):
-    """A kind of message and its reader."""
+    """A kind of message and its reader.
 
-    __slots__ = ("decode", "hints", "kind", "name")
+    kept  whether the newest of each key stands until a record without a value deletes it
+    """
 
-    def __init__(self, kind: type[M], name: str) -> None:
+    __slots__ = ("decode", "hints", "kept", "kind", "name")
+
+    def __init__(self, kind: type[M], name: str, *, kept: bool = False) -> None:
         self.kind = kind
         self.name = name
+        self.kept = kept
         self.decode = msgspec.json.Decoder(kind).decode
         schema = msgspec.json.schema(kind)["$defs"][kind.__name__]
         self.hints: dict[str, str] = {
@@ -104,12 +108,12 @@ class _Form(Generic[M]):
 
 
 _EVENT = _Form(Event, "an event")
-_ITEM = _Form(Item, "an item")
+_ITEM = _Form(Item, "an item", kept=True)
 _REQUEST = _Form(Request, "a request")
 _ERASURE = _Form(Erasure, "an erasure")
-_RULE = _Form(Rule, "a rule")
-_EDITORIAL = _Form(Editorial, "an editor's list")
-_PROFILE = _Form(Profile, "a profile")
+_RULE = _Form(Rule, "a rule", kept=True)
+_EDITORIAL = _Form(Editorial, "an editor's list", kept=True)
+_PROFILE = _Form(Profile, "a profile", kept=True)
 _RECOMMENDATION = _Form(Recommendation, "a recommendation")
 _ENCODER = msgspec.json.Encoder()
 
@@ -189,8 +193,10 @@ def _invalid(form: _Form[M], value: bytes, fault: msgspec.ValidationError) -> st
         path = what.removeprefix("Object missing required field ")
         what = "this required field is missing"
     if not path:
-        connect = '; send what is in "payload" alone' if b'"payload"' in value else ""
-        return f"{what[0].lower()}{what[1:]}; send {form.name} as one JSON object{connect}"
+        more = '; send what is in "payload" alone' if b'"payload"' in value else ""
+        if form.kept and value.strip() == b"null":
+            more = "; to delete, send a record without a value"
+        return f"{what[0].lower()}{what[1:]}; send {form.name} as one JSON object{more}"
     hint = form.hints.get(path.replace("[", ".").split(".")[0])
     said = f"{path}: {what[0].lower()}{what[1:]}"[:_MAX_SAID_CHARS]
     return f"{said}; send {hint}" if hint else said

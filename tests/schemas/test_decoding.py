@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -23,6 +24,7 @@ from schemas import (
     decode_erasure,
     decode_event,
     decode_item,
+    decode_profile,
     decode_recommendation,
     decode_request,
     decode_rule,
@@ -266,6 +268,17 @@ def test_a_null_in_a_list_is_not_the_same_as_leaving_it_out() -> None:
     with pytest.raises(Rejected) as caught:
         decode_item(b'{"item_id": "i", "categories": [null], "title": null}', NOW, NOW)
     assert "categories[0]" in caught.value.detail
+
+
+@pytest.mark.parametrize("decode", [decode_item, decode_rule, decode_editorial, decode_profile])
+def test_null_written_out_is_told_how_to_delete(
+    decode: Callable[[bytes | None, int, int], object],
+) -> None:
+    with pytest.raises(Rejected) as caught:
+        decode(b" null\n", NOW, NOW)
+    assert "got null; send " in caught.value.detail
+    assert caught.value.detail.endswith("; to delete, send a record without a value")
+    assert "to delete" not in rejected(b"null").detail
 
 
 def test_a_request_for_too_many_says_how_many_there_may_be() -> None:
