@@ -104,7 +104,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
         settings, intake, publisher, decode_editorial, what="list", key="name"
     )
     profile_path = KeyedPath(
-        settings, intake, publisher, decode_profile, what="profile", key="user_id", strict=True
+        settings, intake, publisher, decode_profile, what="profile", key="user_id"
     )
     request_path = RequestPath(intake, engine, reranking, answers, metrics, words)
     erasure_path = ErasurePath(settings, intake, engine, publisher)

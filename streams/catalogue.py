@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -52,15 +53,15 @@ class Catalogue:
         changes: dict[str, ItemFacts | None] = {}
         for record in records:
             item_id = key_text(record)
+            if item_id is None:
+                continue
             if record.value is None:
-                if item_id is not None:
-                    changes[item_id] = None
+                changes[item_id] = None
                 continue
-            try:
+            with suppress(Rejected):
                 item = decode_item(record.value, record.timestamp, now_ms)
-            except Rejected:
-                continue
-            changes[item.item_id] = facts_of(item)
+                if item.item_id == item_id:
+                    changes[item_id] = facts_of(item)
         upserts = [change for change in changes.values() if change is not None]
         deletes = [item_id for item_id, change in changes.items() if change is None]
         await self._engine.run(lambda replica: replica.recommender.upsert_items(upserts))

@@ -47,14 +47,17 @@ class Keyed(Generic[M]):
     async def _apply(self, _partition: int, records: Sequence[ConsumerRecord]) -> None:
         now_ms = int(time.time() * 1000)
         for record in records:
+            key = key_text(record)
+            if key is None:
+                continue
             if record.value is None:
-                key = key_text(record)
-                if key is not None and self._standing.pop(key, None) is not None:
+                if self._standing.pop(key, None) is not None:
                     log.info("deleted", topic=self._name, id=key)
                 continue
             with suppress(Rejected):
                 message = self._decode(record.value, record.timestamp, now_ms)
-                key = self._key_of(message)
+                if self._key_of(message) != key:
+                    continue
                 if self._standing.get(key) != message:
                     log.info("changed", topic=self._name, id=key, to=message)
                 self._standing[key] = message

@@ -122,12 +122,14 @@ async def _standing(settings: Settings) -> dict[str, Rule]:
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 for record in records:
+                    key = key_text(record) or ""
                     if record.value is None:
-                        rules.pop(key_text(record) or "", None)
+                        rules.pop(key, None)
                         continue
                     with suppress(Rejected):
                         rule = decode_rule(record.value, record.timestamp, now_ms)
-                        rules[rule.rule_id] = rule
+                        if rule.rule_id == key:
+                            rules[key] = rule
     finally:
         await consumer.stop()
     return rules

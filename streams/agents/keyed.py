@@ -18,9 +18,9 @@ from streams.transport import Chunk
 class KeyedPath:
     """Sets aside what no worker can use.
 
-    what    a message is, as `item`
-    key     the field that is the record's key, as `item_id`
-    strict  whether a record with another key is set aside: by its key it is to be erased
+    what  a message is, as `item`
+    key   the field that is the record's key, as `item_id`: under another one the record would
+          outlive those that replace or delete it
     """
 
     def __init__(
@@ -32,7 +32,6 @@ class KeyedPath:
         *,
         what: str,
         key: str,
-        strict: bool = False,
     ) -> None:
         self._settings, self._intake, self._publisher = settings, intake, publisher
         self._decode: Decode[object] = decode
@@ -41,11 +40,11 @@ class KeyedPath:
             f"a null value deletes the {what} named by the record's key, and this record has no "
             f"key that is text; send the {key} as the key",
         )
-        self._field, self._strict = key, strict
+        self._field = key
         self._miskeyed = Rejected(
             RejectReason.INVALID,
-            f"the record's key is not its {key}, by which the {what} could be erased; send the "
-            f"{key} as the key",
+            f"the record's key is not its {key}, by which the {what} is replaced and deleted; send "
+            f"the {key} as the key",
         )
 
     async def process(self, chunk: Chunk) -> None:
@@ -53,12 +52,11 @@ class KeyedPath:
         now_ms = int(time.time() * 1000)
         described = [record for record in chunk.records if record.value is not None]
         taken, dead = self._intake.take(described, self._decode, now_ms)
-        if self._strict:
-            dead += [
-                self._intake.reject(record, self._miskeyed, now_ms)
-                for record, message in taken
-                if key_text(record) != getattr(message, self._field)
-            ]
+        dead += [
+            self._intake.reject(record, self._miskeyed, now_ms)
+            for record, message in taken
+            if key_text(record) != getattr(message, self._field)
+        ]
         dead += [
             self._intake.reject(record, self._nameless, now_ms)
             for record in chunk.records

@@ -1,5 +1,6 @@
 """The main job on a real broker: events in, recommendations out, nothing lost."""
 
+import io
 import json
 import re
 import shutil
@@ -14,9 +15,12 @@ from typing import Any
 import jsonschema
 import pytest
 from kafka import Kafka
+from rich.console import Console
 from workers import Worker
 
 from schemas import decode_recommendation
+from streams.rules import run_list
+from streams.settings import Settings
 
 pytestmark = pytest.mark.broker
 
@@ -174,6 +178,53 @@ def test_an_item_switched_off_or_deleted_is_recommended_no_more(
     chosen = {item.item_id for item in answer.items}
     assert "i5" in chosen
     assert not chosen & {"i1", "i3"}
+
+
+def test_what_stands_under_another_key_than_its_own_is_set_aside_and_has_no_effect(
+    kafka: Kafka, worker: Worker
+) -> None:
+    prefix = worker.topic_prefix
+    ban = {"rule_id": "no-odd", "kind": "ban", "categories": ["odd"]}
+    miskeyed = {
+        "items": ("item_id", {"item_id": "i1", "categories": ["odd"], "available": False}),
+        "rules": ("rule_id", ban),
+        "editorial": ("name", {"name": "Summer", "items": [{"item_id": "i2"}]}),
+        "profiles": ("user_id", {"user_id": "ann", "country": "DE"}),
+    }
+    for topic, (_, message) in miskeyed.items():
+        kafka.produce(f"{prefix}{topic}", [("another", json.dumps(message).encode())])
+    kafka.produce(f"{prefix}items", [("i1", b'{"item_id": "i1", "categories": ["odd"]}')])
+    worker.wait_for_metric("freshet_catalogue_items", 1)
+    worker.wait_for_metric("freshet_dead_letters_total", len(miskeyed))
+
+    details = {
+        letter.headers["freshet-topic"].decode(): letter.headers["freshet-detail"].decode()
+        for letter in kafka.consume(f"{prefix}dead-letters", at_least=len(miskeyed))
+    }
+    assert set(details) == {f"{prefix}{topic}" for topic in miskeyed}
+    for topic, (field, _) in miskeyed.items():
+        assert f"send the {field} as the key" in details[f"{prefix}{topic}"]
+
+    kafka.produce(f"{prefix}events", [event("u", "i1")])
+    kafka.produce(f"{prefix}requests", [("ann", b'{"user_id": "ann"}')])
+    answer = next(
+        decode_recommendation(record.value or b"")
+        for record in kafka.consume(f"{prefix}recommendations", at_least=2)
+        if record.key == b"ann"
+    )
+    assert [item.item_id for item in answer.items] == ["i1"]
+    assert run_rules(worker) == ""
+
+
+def run_rules(worker: Worker) -> str:
+    """What `freshet rules list --json` says."""
+    out = Console(file=io.StringIO())
+    settings = Settings(
+        bootstrap_servers=worker.bootstrap_servers, topic_prefix=worker.topic_prefix
+    )
+    run_list(settings, as_lines=True, out=out)
+    assert isinstance(out.file, io.StringIO)
+    return out.file.getvalue()
 
 
 def test_sigterm_finishes_and_commits_what_is_in_hand(kafka: Kafka, worker: Worker) -> None:
