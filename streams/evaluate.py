@@ -49,6 +49,9 @@ LATE_FROM = 0.5
 """Where nothing else is asked, what is learned late is compared on this last part of the stream:
 by then even the latest engine has learned something."""
 
+CHUNK = 500
+"""Events ranked at once, each before it is learned; what is told of items comes in between."""
+
 COLUMNS = ("recall@10", "recall@50", "mrr", "ndcg@10", "precision@10")
 HEADINGS = ("Recall@10", "Recall@50", "MRR", "nDCG@10", "Precision@10")
 
@@ -91,6 +94,9 @@ def run_evaluate(
         _check_targets(json_path, plot_path)
         read = read_columns(events, at_most=at_most)
         facts = read_facts(items) if items else None
+        for path, passed_over in ((events, read.passed_over), (items, facts and facts.passed_over)):
+            if passed_over:
+                notes.print(f"{path}: {passed_over}", markup=False, highlight=False)
         log = EventLog.of(read.rows)
         if not len(log):
             why = f"\n{_faults(events, read.faults)}" if read.skipped else ""
@@ -102,6 +108,13 @@ def run_evaluate(
             )
         # What is not available today was when it was taken.
         known = {i: replace(f, available=True) for i, f in facts.items.items()} if facts else {}
+        if items and not first and len(log) <= CHUNK:
+            notes.print(
+                f"{items} has no effect here: what an item is like is told after the {CHUNK} "
+                f"events among which it first occurs, and these are {len(log):,} in all.",
+                markup=False,
+                highlight=False,
+            )
         _check_delays(delays, log, first or LATE_FROM)
         run = _Run(log, known, replace(settings, repeats=repeats), seed, freeze)
         with _progress(notes) as progress:
@@ -287,6 +300,7 @@ class _Run:
             split=first,
             freeze=self.freeze,
             seed=self.seed,
+            chunk=CHUNK,
         )
         what = f"learning {delay:,} events late" if delay else "learning and ranking"
         task = progress.add_task(what, total=len(self.log))

@@ -6,7 +6,8 @@
         print(file.faults.count, "lines could not be read")
 
 A line that cannot be read is noted with its number and the reason, and the rest goes on. CSV has a
-first line that names its columns, in any order; others than the known ones are passed over.
+first line that names its columns, in any order; others than the known ones are passed over, and
+`passed_over` says which.
 
 events  user_id,item_id,event,value,ts   `type` is another name of `event`; value may be missing;
         ts is seconds or milliseconds since 1970, whole or not, or RFC 3339; event_id,
@@ -96,6 +97,7 @@ def open_events(path: Path) -> Iterator[Messages[Event]]:
             source,
             lambda value: decode_event(value, now_ms, now_ms),
             lambda header: _event_parser(header, source.name, now_ms),
+            _EVENT_COLUMNS,
         )
 
 
@@ -108,6 +110,7 @@ def open_items(path: Path) -> Iterator[Messages[Item]]:
             source,
             lambda value: decode_item(value, now_ms, now_ms),
             lambda header: _item_parser(header, source.name, now_ms),
+            _ITEM_COLUMNS,
         )
 
 
@@ -116,6 +119,7 @@ class EventColumns(NamedTuple):
 
     rows: Interactions
     faults: Faults
+    passed_over: str
 
     @property
     def skipped(self) -> int:
@@ -128,6 +132,7 @@ class Facts(NamedTuple):
 
     items: dict[str, ItemFacts]
     faults: Faults
+    passed_over: str
 
     @property
     def skipped(self) -> int:
@@ -159,20 +164,22 @@ def read_columns(path: Path, at_most: int | None = None) -> EventColumns:
             values=np.array(values, np.float32),
             times=np.array(times, np.float64) / 1000,
         )
-        return EventColumns(rows, file.faults)
+        return EventColumns(rows, file.faults, file.passed_over)
 
 
 def read_facts(path: Path) -> Facts:
     """The catalogue of a file; errors as in `open_events`."""
     with open_items(path) as file:
         items = {item.item_id: facts_of(item) for _, item in file}
-        return Facts(items, file.faults)
+        return Facts(items, file.faults, file.passed_over)
 
 
 class Messages(Generic[M]):
     """Iterates (line number, message) once. `faults` grows meanwhile, `bytes_read` too.
 
-    size  bytes of the file, as they lie on the disk; None where that cannot be known
+    size         bytes of the file, as they lie on the disk; None where that cannot be known
+    passed_over  which columns are not read, and which are; known once the first line is read, empty
+                 where all are
     """
 
     def __init__(
@@ -180,8 +187,11 @@ class Messages(Generic[M]):
         source: _Source,
         decode: Callable[[bytes], M],
         parser: Callable[[list[str]], Callable[[list[str]], M]],
+        columns: Sequence[str],
     ) -> None:
         self.faults = Faults()
+        self.passed_over = ""
+        self._columns = columns
         self.size = source.size
         self._source = source
         self._decode = decode
@@ -204,6 +214,11 @@ class Messages(Generic[M]):
                 )
             if first.lstrip().startswith(b"{"):
                 return self._json_lines(number, first, lines)
+            if first.lstrip().startswith(b"["):
+                raise UnreadableFile(
+                    f"{self._source.name} is a JSON array; write one JSON object a line, not an "
+                    "array (jq -c '.[]' does)."
+                )
             return self._csv_lines(first, lines)
         return iter(())
 
@@ -232,6 +247,7 @@ class Messages(Generic[M]):
                 "in user_id,item_id,event,value,ts or item_id,title,text,categories."
             ) from None
         parse, width, faults = self._parser(header), len(header), self.faults
+        self.passed_over = _passed_over(header, self._columns)
         for number, row in _rows(lines, delimiter, faults):
             if len(row) != width:
                 if not any(row):
@@ -388,8 +404,7 @@ def _columns(
     """Column name → its place."""
     places: dict[str, int] = {}
     for place, title in enumerate(header):
-        title = title.strip().lower()
-        places.setdefault(_ALIASES.get(title, title), place)
+        places.setdefault(_column(title), place)
     missing = [column for column in required if column not in places]
     if missing:
         raise UnreadableFile(
@@ -399,7 +414,33 @@ def _columns(
     return places
 
 
+def _passed_over(header: Sequence[str], columns: Sequence[str]) -> str:
+    """A sentence about the columns that are none of these; empty where there are none such."""
+    others = [title.strip() for title in header if _column(title) not in ("", *columns)]
+    if not others:
+        return ""
+    named = ", ".join(title[:_SHOWN_CHARS] for title in others[:_SHOWN_COLUMNS])
+    more = f" and {len(others) - _SHOWN_COLUMNS:,} more" if len(others) > _SHOWN_COLUMNS else ""
+    how = "; whatever else is known of items goes into attributes, as JSON lines"
+    return (
+        f"columns that are not read: {named}{more}. Read are {', '.join(columns)}"
+        f"{how if columns is _ITEM_COLUMNS else ''}."
+    )
+
+
+def _column(title: str) -> str:
+    title = title.strip().lower()
+    return _ALIASES.get(title, title)
+
+
+_SHOWN_COLUMNS = 10
+_SHOWN_CHARS = 40
 _ALIASES = {"type": "event", "timestamp": "ts"}
+_EVENT_COLUMNS = (
+    *("user_id", "item_id", "event", "value", "ts"),
+    *("event_id", "recommendation_id", "position"),
+)
+_ITEM_COLUMNS = ("item_id", "title", "text", "categories", "available")
 _TYPES = {event_type.value: event_type for event_type in EventType}
 _KINDS = {event_type: int(Kind[event_type.name]) for event_type in EventType}
 

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.text import Text
 
 from schemas import Event, Item, encode
-from streams.files import Faults, Messages, UnreadableFile, open_events, open_items
+from streams.files import Messages, UnreadableFile, open_events, open_items
 from streams.publisher import Outgoing, Publisher, PublishError
 from streams.settings import Settings
 from streams.topics import ensure_topics
@@ -120,7 +120,7 @@ class _Replay:
     async def run(
         self, events: Path, items: Path | None, pace: _Pace | None, at_most: int | None
     ) -> int:
-        faults: list[tuple[Path, Faults]] = []
+        read: list[tuple[Path, Messages[Item] | Messages[Event]]] = []
         publisher = Publisher(self.settings)
         # Files are opened first: a wrong name is said before a topic is created.
         with contextlib.ExitStack() as open_files:
@@ -131,18 +131,18 @@ class _Replay:
                 await publisher.start()
                 try:
                     if catalogue is not None and items is not None:
-                        faults.append((items, catalogue.faults))
+                        read.append((items, catalogue))
                         await self._send_items(publisher, catalogue, progress)
-                    faults.append((events, stream.faults))
+                    read.append((events, stream))
                     began = time.perf_counter()
                     await self._send_events(publisher, stream, pace, at_most, progress)
                     self.sent.seconds = time.perf_counter() - began
                 finally:
                     await publisher.stop()
-        for path, found in faults:
-            self._report(path, found)
+        for path, file in read:
+            self._report(path, file)
         self._say_sent(items is not None)
-        skipped = any(found.count for _, found in faults)
+        skipped = any(file.faults.count for _, file in read)
         return LINES_SKIPPED if skipped or self.stopped.is_set() else FINE
 
     # --- producing
@@ -251,7 +251,10 @@ class _Replay:
             transient=True,
         )
 
-    def _report(self, path: Path, faults: Faults) -> None:
+    def _report(self, path: Path, file: Messages[Item] | Messages[Event]) -> None:
+        if file.passed_over:
+            self.notes.print(Text(f"{path}: {file.passed_over}"))
+        faults = file.faults
         for fault in faults.first:
             self.notes.print(Text(f"{path}:{fault.line}: {fault.reason}", style="yellow"))
         if faults.count:

@@ -102,6 +102,21 @@ def test_columns_in_another_order_give_the_same_figures(tmp_path: Path) -> None:
     assert evaluated(tmp_path / "turned.csv", "\n".join(turned).encode()) == good
 
 
+def test_what_is_not_read_and_what_changes_nothing_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events, items = tmp_path / "events.csv", tmp_path / "items.csv"
+    items.write_text("item_id,title,price\ni1,Tea,5\n")
+    events.write_text(GOOD)
+    assert run_evaluate(events, items=items) == FINE
+    spoken = said(capsys)
+    assert "columns that are not read: price. Read are item_id, title" in spoken
+    assert "items.csv has no effect here" in spoken
+    events.write_text(text(rows(600)))
+    assert run_evaluate(events, items=items) == FINE
+    assert "no effect" not in said(capsys)
+
+
 def test_names_with_line_ends_commas_and_quotes_are_names_like_others(tmp_path: Path) -> None:
     odd = [row.replace(",i1,", ',"tea, ""green""\nor black",') for row in rows()]
     good = evaluated(tmp_path / "good.csv", GOOD.encode())

@@ -301,6 +301,31 @@ def test_columns_hold_what_the_events_say(path: Path) -> None:
     assert read.rows.times.tolist() == [1_700_000_000.5, 1_700_000_001.0]
 
 
+def test_columns_that_are_not_read_are_told_with_those_that_are(path: Path) -> None:
+    path.write_bytes(
+        b" Type,user_id,item_id,timestamp,colour, Price (EUR),\nview,u,i,1700000000,,,\n"
+    )
+    assert read_columns(path).passed_over == (
+        "columns that are not read: colour, Price (EUR). Read are user_id, item_id, event, value, "
+        "ts, event_id, recommendation_id, position."
+    )
+    path.write_bytes(b"item_id,price\ni,5\n")
+    said = read_facts(path).passed_over
+    assert said.startswith("columns that are not read: price. Read are item_id, title, text, categ")
+    assert "attributes, as JSON lines" in said
+    path.write_bytes(b"item_id," + b",".join(b"x" * 99 for _ in range(1000)))
+    assert "and 990 more" in read_facts(path).passed_over
+    assert len(read_facts(path).passed_over) < 1000
+    path.write_bytes(HEADER + VIEW)
+    assert read_columns(path).passed_over == ""
+
+
+@pytest.mark.parametrize("content", [b'[{"user_id": "u"}]', b"[\n{}\n]\n", b"\xef\xbb\xbf []"])
+def test_an_array_is_told_to_be_written_as_lines(path: Path, content: bytes) -> None:
+    with pytest.raises(UnreadableFile, match="one JSON object a line, not an array"):
+        events(path, content)
+
+
 def test_at_most_reads_no_further(path: Path) -> None:
     path.write_bytes(HEADER + VIEW * 10 + b"bad\n")
     read = read_columns(path, at_most=10)

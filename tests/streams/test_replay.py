@@ -60,11 +60,16 @@ def test_every_event_arrives_each_user_s_in_order_where_the_key_says(
     path = tmp_path / "events.csv.gz"
     path.write_bytes(gzip.compress("\n".join([HEADER, *views(30_000)]).encode()))
     items = csv(
-        tmp_path / "items.csv", ["i1,One,,a|b", "i2,Two,,"], "item_id,title,text,categories"
+        tmp_path / "items.csv",
+        ["i1,One,,a|b,5", "i2,Two,,,"],
+        "item_id,title,text,categories,price",
     )
 
     assert run_replay(settings, path, items=items) == FINE
-    assert "Sent 2 items and 30,000 events" in said()
+    spoken = said()
+    assert "Sent 2 items and 30,000 events" in spoken
+    assert "columns that are not read: price. Read are item_id, title" in spoken
+    assert spoken.count("not read") == 1
 
     records = kafka.consume(settings.topic("events"), 30_000)
     assert len(records) == 30_000
