@@ -64,6 +64,12 @@ def run_demo(
             with ExitStack() as running:
                 _fetch_jars(cache_dir, console)
                 broker, worker, settings = _start(running, stages, folder, cache_dir)
+                if not console.is_terminal:  # there, the live view has them in its first lines
+                    console.print(
+                        f"  Kafka at {broker.bootstrap_servers}, metrics at {worker.metrics_url}",
+                        highlight=False,
+                        soft_wrap=True,
+                    )
                 with stages.stage("a shop and its shoppers"):
                     simulation = Simulation(items=items, shoppers=shoppers, rate=rate, seed=seed)
                 with stages.stage("a worker (on first use, minutes to compile)"):

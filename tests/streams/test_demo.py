@@ -2,6 +2,7 @@ import asyncio
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -265,7 +266,10 @@ def descendants() -> list[psutil.Process]:
 
 @pytest.mark.broker
 def test_the_demo_closes_the_loop_and_leaves_nothing_behind(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache_dir: Path
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    cache_dir: Path,
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     # Whatever broker the environment names is not the demo's business.
@@ -287,6 +291,10 @@ def test_the_demo_closes_the_loop_and_leaves_nothing_behind(
     assert found["first_recommendation_seconds"] > found["ready_seconds"]
     assert descendants() == before
     assert list(tmp_path.iterdir()) == [summary_file]
+    first = "\n".join(capsys.readouterr().out.splitlines()[:6])
+    assert re.search(
+        r"Kafka at 127\.0\.0\.1:\d+, metrics at http://127\.0\.0\.1:\d+/metrics", first
+    )
 
 
 @pytest.mark.broker
