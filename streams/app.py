@@ -22,7 +22,7 @@ from streams.erasures import Erasures
 from streams.event_log import EventLog
 from streams.health import HealthServer
 from streams.intake import Intake
-from streams.kafka import broker_credentials
+from streams.kafka import METADATA_MAX_AGE_MS, broker_credentials
 from streams.metrics import Metrics
 from streams.profiles import Profiles
 from streams.publisher import Publisher
@@ -163,5 +163,6 @@ def _faust_app(settings: Settings) -> ChunkApp:
         broker_max_poll_records=settings.chunk_records,
         broker_session_timeout=settings.session_timeout_seconds,
         broker_heartbeat_interval=settings.session_timeout_seconds / 3,
+        consumer_metadata_max_age_ms=METADATA_MAX_AGE_MS,
         drain_timeout_s=settings.session_timeout_seconds / 2,
     )

@@ -10,6 +10,9 @@ import faust
 from streams import header_names
 from streams.settings import Settings
 
+#: For so long a client may not know of partitions that a topic got; Kafka's default is 5 minutes.
+METADATA_MAX_AGE_MS = 30_000
+
 # Before the first client is made, here or by Faust.
 header_names.read_any()
 
@@ -19,6 +22,7 @@ def client_options(settings: Settings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
         "client_id": settings.app_id,
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
         "security_protocol": settings.security_protocol,
     }
     if settings.security_protocol.endswith("SSL"):

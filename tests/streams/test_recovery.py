@@ -247,6 +247,26 @@ def test_topics_that_got_more_partitions_are_learned_to_their_ends(
     assert counts(saved(folder, worker)) == taken(events)
 
 
+@pytest.mark.slow
+def test_topics_that_get_more_partitions_under_a_worker_are_served_within_a_minute(
+    kafka: Kafka, topic_prefix: str, cache_dir: Path, tmp_path: Path, folder: Path
+) -> None:
+    topic, events = f"{topic_prefix}events", clicks(0, 600)
+    with worker_of(kafka, topic_prefix, cache_dir, tmp_path, folder) as worker:
+        kafka.produce(topic, events[:300])
+        worker.wait_for_metric("freshet_model_events", 300)
+        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+        together = [each.name for each in topics(Settings()) if each.co_partitioned]
+        more = [NewPartitions(topic_prefix + name, 6) for name in together]
+        for done in admin.create_partitions(more).values():
+            done.result(10)
+        kafka.produce(topic, events[300:])
+        worker.wait_for_metric("freshet_model_events", 600, 60)
+        until_all_is_published(kafka, worker)
+        assert worker.terminate() == 0
+    assert counts(saved(folder, worker)) == taken(events)
+
+
 def test_a_topic_made_anew_is_not_taken_for_the_old_one(
     kafka: Kafka, topic_prefix: str, cache_dir: Path, tmp_path: Path, folder: Path
 ) -> None:
