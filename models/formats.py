@@ -11,7 +11,7 @@ from models.numeric import narrowed
 from models.saved import Arrays, LayoutError
 
 FORMAT = 5
-"""Rises when the same events would give another state.
+"""Rises when the arrays of an older version would mean something else.
 
 What is to be done then: `python tests/models/stored_engines.py` stores an engine of the new format
 for tests, and a step below turns one of the format before into it, where that can be done.

@@ -278,7 +278,10 @@ class Plugged(Recommender):
         """Have the model forget a user or item; one that does not know how to loses the entries of
         that name in the tables among its attributes, and among theirs."""
         if forget := getattr(self._model, "forget", None):
-            forget(name)
+            try:
+                forget(name)
+            except Exception as error:
+                self._leave_out(error)
             return
         attributes = _attributes(self._model)
         for table in (*attributes, *(x for part in attributes for x in _attributes(part))):

@@ -511,7 +511,7 @@ class Recommender:
 
     def _forget_idle(self, now: float) -> None:
         """Before the first event of a day. The log tells that they have been away too long, and not
-        a clock, so whoever learns the same log forgets the same users at the same event."""
+        a clock, so whoever learns the same events in the same order forgets the same users."""
         since = self._second(now - self.settings.forget_after_days * _DAY)
         idle = growth.idle_since(self._state, self._users.reach, since)
         for user in filter(None, map(self._users.name, idle)):

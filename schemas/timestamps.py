@@ -79,7 +79,7 @@ def check_dated(ts: int, record_ts_ms: int, now_ms: int) -> None:
     at the message's own time, so that bound is no tighter for them. The clock judges what would
     have no bound otherwise: records without a timestamp, and those of a broker that takes any.
     """
-    if record_ts_ms < EARLIEST_MS:
+    if record_ts_ms < EARLIEST_MS or record_ts_ms == now_ms:  # the latter where there is no record
         check_range(ts, now_ms)
     elif record_ts_ms > now_ms + MAX_RECORD_AHEAD_MS - MAX_AHEAD_MS:
         _check(ts, now_ms + MAX_RECORD_AHEAD_MS, f"{_HOURS} hours ahead of now")

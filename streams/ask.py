@@ -67,7 +67,7 @@ async def ask(
         sent = time.perf_counter()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
-                await producer.send(requests, value=value, key=key)
+                await producer.send_and_wait(requests, value=value, key=key)
                 async for record in consumer:
                     if record.key != key or record.value is None:
                         continue

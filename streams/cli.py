@@ -73,7 +73,7 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON for a program to 
 
 def main() -> None:
     """Entry point: known faults become one sentence and exit code 2."""
-    from aiokafka.errors import KafkaConnectionError
+    from aiokafka.errors import InvalidTimestampError, KafkaConnectionError
 
     from streams.ask import NoAnswer
     from streams.broker import BrokerError, advice
@@ -101,6 +101,11 @@ def main() -> None:
         SnapshotError,
     ) as fault:
         _complain(str(fault))
+    except InvalidTimestampError:
+        _complain(
+            "the broker refuses the time of what was to be sent: this machine's clock and the "
+            "broker's differ by minutes; set them right."
+        )
     except KafkaConnectionError as fault:
         where = re.findall(r"\('([^']*)', (\d+)", str(fault))  # as aiokafka writes addresses
         servers = ", ".join(f"{host}:{port}" for host, port in where) or str(fault)

@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import Erasure, Event
-from schemas.limits import MAX_AHEAD_MS
+from schemas.limits import MAX_AHEAD_MS, MAX_RECORD_AHEAD_MS
 from streams.intake import Taken
 
 
-def until(taken: Taken[Erasure]) -> int:
+def until(taken: Taken[Erasure], now_ms: int) -> int:
     """Up to when (ms since epoch) an erasure covers its user: the later of its own time and its
-    record's, either of which a producer may have set to long ago."""
+    record's, either of which a producer may have set to long ago. A record's from so far ahead that
+    no broker of today takes it says nothing, or its user would never be heard again."""
     record, erasure = taken
-    return max(int(record.timestamp), erasure.ts)
+    at = int(record.timestamp)
+    return max(at if at <= now_ms + MAX_RECORD_AHEAD_MS else 0, erasure.ts)
 
 
 def done_at(taken: Taken[Event]) -> int:

@@ -40,7 +40,7 @@ class Erasures:
         now_ms = int(time.time() * 1000)
         erasures = readable(records, decode_erasure, now_ms)
         users = [erasure.user_id for _, erasure in erasures]
-        untils = [until(taken) for taken in erasures]
+        untils = [until(taken, now_ms) for taken in erasures]
 
         def forget(replica: Replica) -> None:
             for user, until_ms in zip(users, untils, strict=True):

@@ -58,6 +58,9 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
         self._apply, self._begin, self._when_caught_up = apply, begin, when_caught_up
         self._consumer: AIOKafkaConsumer | None = None
         self._paused: set[TopicPartition] = set()
+        #: By partition, from where to go on; and those that these places are known to hold for.
+        self._next: dict[TopicPartition, int] = {}
+        self._assigned: set[TopicPartition] = set()
         #: By partition, how far the topic reached at the start, where that is not reached yet.
         self._reached_to: dict[TopicPartition, int] = {}
         #: Records that stood on the topic at the start and are still to be applied.
@@ -84,11 +87,13 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
         if tp not in self._paused:
             return
         self._paused.discard(tp)
+        self._next[tp] = offset
         if (consumer := self._consumer) is not None:
-            if tp not in consumer.assignment():
+            if not (assigned := consumer.assignment()):
                 raise LookupError(f"{self._topic}-{partition} is gone from the brokers")
-            consumer.seek(tp, offset)
-            consumer.resume(tp)
+            if tp in assigned:  # one that is new may not be known here yet
+                consumer.seek(tp, offset)
+                consumer.resume(tp)
 
     @Service.task
     async def _follow(self) -> None:
@@ -114,9 +119,11 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
                     log.warning("cannot read, trying again", topic=self._topic, error=repr(error))
                     await self.sleep(_RETRY_SECONDS)
                     continue
+                kept = self._keep_places(consumer)  # what was fetched of these may be from anywhere
                 for tp, records in fetched.items():
-                    if tp not in self._paused:
+                    if tp not in self._paused | kept:
                         await self._apply(tp.partition, records)
+                        self._next[tp] = records[-1].offset + 1
                 took = sum(map(len, fetched.values()))
                 if self.caught_up.is_set() and 0 < took < self._settings.chunk_records:
                     await self.sleep(_REST_SECONDS)
@@ -129,8 +136,24 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
         first, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
         begin = await self._begin({tp.partition: (first[tp], end[tp]) for tp in tps})
         for tp in tps:
+            self._next[tp] = begin[tp.partition]
             consumer.seek(tp, begin[tp.partition])
+        self._assigned = set(tps)
         self._reached_to = end
+
+    def _keep_places(self, consumer: AIOKafkaConsumer) -> set[TopicPartition]:
+        """Where the topic has got more partitions, aiokafka assigns all of them anew, with nothing
+        left of where it was in the others and which of them are paused. Put those back to their
+        places, and return them."""
+        assigned = set(consumer.assignment())
+        if assigned == self._assigned:
+            return set()
+        kept = assigned & self._next.keys()
+        for tp in kept:
+            consumer.seek(tp, self._next[tp])
+        consumer.pause(*(assigned & self._paused))
+        self._assigned = assigned
+        return kept
 
     async def _look_whether_caught_up(self, consumer: AIOKafkaConsumer) -> None:
         if self.caught_up.is_set():

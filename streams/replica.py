@@ -15,8 +15,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
+from models import saved
 from models.duplicates import Duplicates
 from models.interactions import Interactions, Kind
 from models.plugged import engine_of
@@ -26,6 +28,8 @@ from schemas import Event, EventType
 from streams.erased import Erased, done_at
 from streams.intake import Taken
 from streams.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 #: Of what learning raised, so much is kept until somebody asks, and so much of each.
 _MOST_RAISED, _MOST_RAISED_CHARS = 1_000, 4_000
@@ -116,8 +120,9 @@ class Replica:
         """Learn what is no duplicate; what was learned, and how many events raised.
 
         An id counts as seen once its event was learned, so that one which raised is no duplicate
-        when it is put back. Should the chunk raise, what follows the event that did is learned one
-        by one; the engine counts an event as it begins with it.
+        when it is put back. Should the chunk raise, what the engine had not begun with is learned
+        one by one. It counts an event as it begins with it, and its kernels do not raise: what does
+        stands before an event or after it.
         """
         marks = self.duplicates.of({t.message.user_id for t in kept})
         new = [t for t in kept if not marks.seen(t.message.user_id, t.message.event_id)]
@@ -125,17 +130,16 @@ class Replica:
         try:
             self.recommender.learn(_columns(new), practise=practise)
         except Exception as error:
-            if len(kept) == 1:
+            begun = self.recommender.events - before
+            if len(kept) == 1 and not begun:
                 self._note(kept[0], error)
                 return [], 1
-            begun = self.recommender.events - before
-            first = kept.index(new[begun - 1]) if begun else 0
-            learned, raised = new[: max(begun - 1, 0)], 0
+            if begun == len(new):
+                log.exception("all was learned, and then something raised")
+            first = kept.index(new[begun - 1]) + 1 if begun else 0
+            learned, raised = new[:begun], 0
             for t in kept[:first]:
                 self.duplicates.seen(t.message.user_id, t.message.event_id)
-            if begun:
-                self._note(new[begun - 1], error)
-                first, raised = first + 1, 1
             for t in kept[first:]:
                 one, not_one = self._learn([t], practise)
                 learned, raised = learned + one, raised + not_one
@@ -173,6 +177,8 @@ class Replica:
         partitions = sorted(self.applied)
         return {
             "applied": np.array([(p, *self.applied[p]) for p in partitions], np.int64),
+            "raised": np.array([*self._raised], np.int64),
+            **saved.texts("raised.texts", [*self._raised.values()]),
             **self.duplicates.arrays(),
             **self.erased.arrays(),
             **self.recommender.arrays(),
@@ -191,6 +197,9 @@ class Replica:
         self.erased.load(arrays, int(time.time() * 1000) - retention_ms)
         places = arrays["applied"].reshape(-1, 3).tolist()
         self.applied = {partition: Place(*place) for partition, *place in places}
+        if "raised" in arrays:  # not before dead letters were made of these
+            raised = map(tuple, arrays["raised"].reshape(-1, 2).tolist())
+            self._raised = dict(zip(raised, saved.texts_of("raised.texts", arrays), strict=True))
 
 
 def _columns(taken: Sequence[Taken[Event]]) -> Interactions:

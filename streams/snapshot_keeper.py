@@ -22,7 +22,13 @@ from streams.erasures import Erasures
 from streams.metrics import Metrics
 from streams.replica import Replica
 from streams.settings import Settings
-from streams.snapshots import Snapshot, SnapshotError, SnapshotStore
+from streams.snapshots import (
+    OtherTopicError,
+    Snapshot,
+    SnapshotError,
+    SnapshotStore,
+    UnreachableError,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -155,6 +161,12 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
                 continue
             try:
                 clean = erased.known_to(self._store.read(snapshot, only=Erased.ARRAYS))
+            except OtherTopicError:
+                continue
+            except UnreachableError as error:
+                if isinstance(error.__cause__, FileNotFoundError):
+                    continue
+                raise  # and look again with the next
             except SnapshotError:
                 clean = False
             if not clean:

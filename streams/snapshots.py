@@ -36,6 +36,10 @@ class SnapshotError(RuntimeError):
     """A snapshot cannot be written or read; the text says which and why."""
 
 
+class UnreachableError(SnapshotError):
+    """A snapshot cannot be read now, which says nothing of what is in it."""
+
+
 class OtherTopicError(SnapshotError):
     """A snapshot is of another installation."""
 
@@ -97,6 +101,8 @@ class SnapshotStore:
             ours = True
         except OtherTopicError:
             ours = False
+        except UnreachableError:
+            return False  # and look again
         except SnapshotError as error:
             log.error(
                 "whose snapshot this is cannot be told, so it is let be; delete it if it is yours",
@@ -111,13 +117,15 @@ class SnapshotStore:
         checksums.
 
         Raises:
-            SnapshotError: it is damaged, or of another topic.
+            SnapshotError: it is damaged, or out of reach, or of another topic.
         """
         try:
             with self._files.open(snapshot.path, "rb") as file, np.load(file) as archive:
                 wanted = [n for n in archive.files if only is None or n in {_META, *only}]
                 arrays = {name: archive[name] for name in wanted}
             topic = json.loads(arrays.pop(_META).tobytes())["topic"]
+        except OSError as error:
+            raise UnreachableError(f"{snapshot.path} cannot be read: {error}") from error
         # Of a damaged file, zipfile, NumPy and its tokenizer raise what they like.
         except Exception as error:
             raise SnapshotError(f"{snapshot.path} is damaged: {error!r}") from error

@@ -17,7 +17,7 @@ from models.plugged import PluginError
 from streams import logs
 from streams.app import build
 from streams.settings import Settings, SettingsError
-from streams.topics import TopicState, dead_letter_room, ensure_topics
+from streams.topics import TopicState, dated_ahead, dead_letter_room, ensure_topics
 
 log = structlog.get_logger(__name__)
 
@@ -89,4 +89,6 @@ async def _wait_for_topics(settings: Settings) -> list[TopicState]:
         else:
             made = [state.topic.name for state in states if state.created]
             log.info("topics ready", created=made)
+            if warning := dated_ahead(states):
+                log.warning(warning)
             return states

@@ -38,7 +38,7 @@ class ErasurePath:
 
         def forget(replica: Replica) -> None:
             for each in taken:
-                replica.erase(each.message.user_id, until(each))
+                replica.erase(each.message.user_id, until(each, now_ms))
 
         await self._engine.run(forget)
         await self._publish_no_profiles(taken, now_ms)
@@ -62,7 +62,7 @@ class ErasurePath:
                 each.message.user_id.encode(),
                 None,
                 partition=p,
-                timestamp_ms=min(until(each), now_ms),
+                timestamp_ms=min(until(each, now_ms), now_ms),
             )
             for each in taken
             for p in partitions

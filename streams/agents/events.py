@@ -68,7 +68,7 @@ class EventPath:
             await self._event_log.hand_over(chunk.partition, chunk.first_offset)
             raised: list[tuple[Taken[Event], str]] = []
             learned, served = self._serving.add(
-                lambda replica: raised.extend(self._learn(replica, chunk, taken, behind)),
+                lambda replica: self._learn(replica, chunk, taken, behind, raised),
                 list(newest.values()),
                 behind=behind,
             )
@@ -89,15 +89,22 @@ class EventPath:
         return served
 
     def _learn(
-        self, replica: Replica, chunk: Chunk, taken: Sequence[Taken[Event]], behind: bool
-    ) -> list[tuple[Taken[Event], str]]:
-        """Which events raised, now or when others had brought them here."""
+        self,
+        replica: Replica,
+        chunk: Chunk,
+        taken: Sequence[Taken[Event]],
+        behind: bool,
+        raised: list[tuple[Taken[Event], str]],
+    ) -> None:
+        """raised: which events did, now or when others had brought them here; filled in."""
         then = Place(chunk.last_offset + 1, chunk.records[-1].timestamp)
         practise = _PRACTICE_WHEN_BEHIND if behind else 1.0
-        with self._metrics.timed("learn"):
-            learned = replica.learn(chunk.partition, taken, then, practise=practise)
+        try:
+            with self._metrics.timed("learn"):
+                learned = replica.learn(chunk.partition, taken, then, practise=practise)
+        finally:
+            raised += replica.take_raised(taken)
         self._metrics.duplicates.inc(learned.duplicates)
-        return replica.take_raised(taken)
 
     def _count(self, taken: Sequence[Taken[Event]]) -> None:
         counts: dict[EventType, int] = {}

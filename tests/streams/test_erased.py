@@ -41,12 +41,13 @@ def taken(record_ms: int, decode: Decode[Any], **fields: Any) -> Taken[Any]:
         (1, {"ts": NOW_MS}, NOW_MS),  # a record that is dated long ago
         (NOW_MS, {"ts": NOW_MS - HOUR_MS}, NOW_MS),  # a wish that waited
         (NOW_MS + 1_000, {}, NOW_MS + 1_000),  # a clock that goes fast
+        (NOW_MS * 1_000, {"ts": NOW_MS}, NOW_MS),  # a record dated in microseconds
     ],
 )
 def test_an_erasure_covers_up_to_now(
     record_ms: int, own: dict[str, int], covers_to_ms: int
 ) -> None:
-    assert until(taken(record_ms, decode_erasure, **own)) == covers_to_ms
+    assert until(taken(record_ms, decode_erasure, **own), NOW_MS) == covers_to_ms
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def raising_at(replica: Replica, item: str, *, begun: bool) -> None:
     def learn_some(chunk: Interactions, *, practise: float) -> None:
         if item in chunk.items:
             if begun:
-                learn_all(chunk.part(0, chunk.items.index(item) + 1), practise=practise)
+                learn_all(chunk.part(0, chunk.items.index(item)), practise=practise)
             raise RuntimeError(f"poison: {item}")
         learn_all(chunk, practise=practise)
 
@@ -169,6 +169,32 @@ def test_what_raises_is_left_out_alone_and_learned_when_it_is_put_back(begun: bo
     expected = [t for t in with_id if t.message.item_id == "i3"]
     assert expected
     assert put_back == (len(expected), 0, len(with_id) - len(expected), 0, 0)
+
+
+def test_what_raises_once_an_event_is_learned_makes_no_dead_letter_of_it() -> None:
+    records, replica = log(9), Replica(Settings())
+    learn_all = replica.recommender.learn
+
+    def learn_and_raise(chunk: Interactions, *, practise: float) -> None:
+        learn_all(chunk.part(0, min(4, len(chunk))), practise=practise)
+        raise RuntimeError("after the fourth")
+
+    replica.recommender.learn = learn_and_raise  # type: ignore[method-assign]
+    taken = readable(records, decode_event, NOW_MS)
+    assert replica.learn(0, taken, Place(9, NOW_MS), practise=0.0) == (9, 0, 0, 0, 0)
+    assert replica.take_raised(taken) == []
+    assert replica.recommender.events == 9
+
+
+def test_what_raised_becomes_a_dead_letter_also_after_a_restart() -> None:
+    replica, again = Replica(Settings()), Replica(Settings())
+    raising_at(replica, "i0", begun=False)
+    taken = readable(log(12), decode_event, NOW_MS)
+    replica.learn(0, taken, Place(12, NOW_MS), practise=0.0)
+    again.load({name: array.copy() for name, array in replica.arrays().items()})
+    found = again.take_raised(taken)
+    assert [t.record.offset for t, _ in found] == [0, 11]
+    assert all("poison: i0" in text for _, text in found)
 
 
 def test_what_was_learned_before_is_not_said_to_have_raised() -> None:
