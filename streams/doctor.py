@@ -38,7 +38,8 @@ class Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at one thing after another; later ones need the earlier."""
-    yield Finding("freshet", "ok", f"{version('freshet')} on Python {platform.python_version()}")
+    ours, python = version("freshet-recommender"), platform.python_version()
+    yield Finding("freshet", "ok", f"{ours} on Python {python}")
     yield _python()
     yield from (
         _folder("cache folder", settings.cache_dir),
