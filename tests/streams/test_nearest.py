@@ -66,7 +66,8 @@ def test_the_nearest_that_may_be_shown_are_found(
     found = asyncio.run(find())
     engine.close()
     assert len(found) >= CONSIDERED // 2
-    assert found[0] == ITEMS[first]
+    # Once an index of halves is built in the background, some forty beside the nearest are level.
+    assert found[0] in ITEMS[first : first + 50]
     expected = [item for item in ITEMS[first:] if item not in left_out]
     shared = {*expected[: len(found)]} & {*found}
     assert len(shared) > 0.95 * len(found)
