@@ -66,7 +66,7 @@ USER_DECAY = F(0.999)
 TASTE_SQUARES = 0.01
 """The memory of a user's gradients, to begin with."""
 
-Q, LEAST = F(0.25), F(3e-2)
+Q, LEAST = F(0.12), F(3e-2)
 """The loss's exponent, and its floor."""
 
 RARE = F(0.01)
