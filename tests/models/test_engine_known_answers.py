@@ -194,8 +194,9 @@ def test_a_tenth_of_the_events_that_means_nothing_costs_at_most_three_percent(by
 
 
 def test_one_user_cannot_push_an_item_to_the_top() -> None:
-    """A tenth of all events are one user's, all of one item that nobody else takes."""
-    rows = crowd(6_000)
+    """A tenth of all events are one user's, all of one item that nobody else takes; over as many
+    events as a user's share is measured on (`models.user.INFLUENCE_EVENTS`)."""
+    rows = crowd(20_000)
     mixed = [
         row
         for k, real in enumerate(rows)
