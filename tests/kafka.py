@@ -12,7 +12,7 @@ from confluent_kafka import (
     Producer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,13 @@ class Kafka:
         # It ends its requests when it is collected, so it needs a name.
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
         for done in admin.create_topics(new).values():
+            done.result(10)
+
+    def grow(self, *topics: str, partitions: int) -> None:
+        """Give topics that are there more partitions: so many in all."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        more = [NewPartitions(topic, partitions) for topic in topics]
+        for done in admin.create_partitions(more).values():
             done.result(10)
 
     def produce(

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import pytest
 from aiokafka import ConsumerRecord
-from confluent_kafka.admin import AdminClient, NewPartitions
 from kafka import Kafka
 
 from streams.follower import Follower
@@ -37,10 +36,7 @@ def test_what_a_topic_that_grows_held_before_is_not_read_again(
         async with follower:
             await until(40)
             follower.pause(1)
-            admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
-            await asyncio.to_thread(
-                admin.create_partitions([NewPartitions(topic, 3)])[topic].result, 10
-            )
+            await asyncio.to_thread(kafka.grow, topic, partitions=3)
             assert follower._consumer is not None
             while len(follower._consumer.assignment()) < 3:
                 await follower._consumer._client.force_metadata_update()

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka.admin import AdminClient
 from kafka import Kafka
 from replicas import counts, saved
 from workers import Worker
@@ -232,11 +232,8 @@ def test_topics_that_got_more_partitions_are_learned_to_their_ends(
         kafka.produce(topic, events[:300])
         worker.wait_for_metric("freshet_model_events", 300)
         assert worker.terminate() == 0
-        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
         together = [each.name for each in topics(Settings()) if each.co_partitioned]
-        more = [NewPartitions(topic_prefix + name, 6) for name in together]
-        for done in admin.create_partitions(more).values():
-            done.result(10)
+        kafka.grow(*(topic_prefix + name for name in together), partitions=6)
         kafka.produce(topic, events[300:])
         assert {record.partition for record in kafka.consume(topic)} == set(range(6))
         worker.environment = {**worker.environment, "FRESHET_PARTITIONS": "6"}
@@ -255,11 +252,8 @@ def test_topics_that_get_more_partitions_under_a_worker_are_served_within_a_minu
     with worker_of(kafka, topic_prefix, cache_dir, tmp_path, folder) as worker:
         kafka.produce(topic, events[:300])
         worker.wait_for_metric("freshet_model_events", 300)
-        admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
         together = [each.name for each in topics(Settings()) if each.co_partitioned]
-        more = [NewPartitions(topic_prefix + name, 6) for name in together]
-        for done in admin.create_partitions(more).values():
-            done.result(10)
+        kafka.grow(*(topic_prefix + name for name in together), partitions=6)
         kafka.produce(topic, events[300:])
         worker.wait_for_metric("freshet_model_events", 600, 60)
         until_all_is_published(kafka, worker)
