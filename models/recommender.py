@@ -29,7 +29,9 @@ from models.settings import EngineSettings
 from models.sources import content, covisitation
 from models.sources.categories import KEPT, MOST_CATEGORIES
 from models.sources.content import LINKED
+from models.sources.embeddings import WIDTH
 from models.sources.repeats import ALWAYS, LEARN, NEVER
+from models.tastes import write_tastes
 from models.user import GUEST, ITEM, TIME, Users
 
 STRATEGY_NAMES = ("freshet", *(name for name, _ in STRATEGIES))
@@ -304,11 +306,48 @@ class Recommender:
 
     def item_vectors(self, numbers: range) -> tuple[list[str], NDArray[np.float32]]:
         """Of the items with these numbers, those that have learned vectors (`sources.embeddings`),
-        and a copy of their `out` vectors, float32 [items, WIDTH]."""
+        and a copy of their `out` vectors, float32 [items, WIDTH]; none where none are learned
+        (`EngineSettings.embeddings`)."""
         slots = self._state.embeddings.slot[numbers.start : numbers.stop]
-        have = np.flatnonzero(slots)
+        have = np.flatnonzero(slots if self.settings.embeddings else _NO_ITEMS)
         vectors = widened(self._state.embeddings.out[slots[have]])
         return self.item_ids(numbers.start + have), vectors
+
+    @property
+    def user_reach(self) -> int:
+        """One more than the highest number that a user has."""
+        return self._users.reach
+
+    def user_vectors(self, numbers: range) -> tuple[list[str], NDArray[np.float32]]:
+        """Of the users with these numbers, those who took an item that has learned vectors, and
+        their tastes, float32 [users, WIDTH] (`models.tastes`)."""
+        some = np.arange(max(numbers.start, GUEST + 1), min(numbers.stop, self._users.reach))
+        vectors = np.empty((len(some), WIDTH), np.float32)
+        write_tastes(self._state.embeddings, self._state.users.history, some, vectors)
+        have = np.flatnonzero(vectors.any(axis=1) & self.settings.embeddings)
+        return [self._users.name(int(number)) for number in some[have]], vectors[have]
+
+    def user_vector(self, user: str) -> NDArray[np.float32] | None:
+        """The same of this user, float32 [WIDTH]; None for one who has none."""
+        number = self._users.get(user, GUEST)
+        _, vectors = self.user_vectors(range(number, number + 1))
+        return vectors[0] if len(vectors) else None
+
+    def in_common(self, user: str, others: Sequence[str]) -> list[list[str] | None]:
+        """Of each of these others, the items that both took, those first that `user` took last;
+        None for one of whom nothing is remembered."""
+        mine = self.past(user)
+        order = [] if mine is None else list(dict.fromkeys(mine.items[::-1].tolist()))
+        found: list[list[str] | None] = []
+        for other in others:
+            theirs = self.past(other)
+            if theirs is None:
+                found.append(None)
+                continue
+            taken = set(theirs.items.tolist())
+            both = [item for item in order if item >= 0 and item in taken]
+            found.append(self.item_ids(both))
+        return found
 
     def taken_with(self, item_id: str, n: int) -> list[tuple[str, float]]:
         """The `n` items most taken together with this one, most first, with what SYMMETRIC

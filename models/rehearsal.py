@@ -19,6 +19,7 @@ def steps() -> list[tuple[str, Callable[[], object]]]:
         ("requests", lambda: recommender.answer("u1", 1e6, 3, context_items=["i2"])),
         ("catalogue", lambda: recommender.upsert_items([ItemFacts("i3", available=False)])),
         ("content", lambda: recommender.link_items(["i3"], [[("i4", 0.5)]])),
+        ("tastes", lambda: recommender.user_vector("u1")),
         ("making room", lambda: recommender.learn(_events(50))),
         ("moving lists together", lambda: compact(new_lists(1, 1))),
         ("forgetting", lambda: recommender.forget("u51")),

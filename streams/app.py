@@ -69,7 +69,13 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     catalogue = Catalogue(
         settings, engine, metrics, told=[content.told, words.told] if content and words else []
     )
-    erasures = Erasures(settings, engine, metrics, told=[words.forget] if words else [])
+    neighbourhoods = Neighbourhoods(engine, content.alike if content else unread, metrics)
+    erasures = Erasures(
+        settings,
+        engine,
+        metrics,
+        told=[neighbourhoods.forget, *([words.forget] if words else ())],
+    )
     event_log = EventLog(settings, app, engine, metrics)
     keeper = (
         []
@@ -86,7 +92,6 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     if content is not None:
         followers["vectors of items are"] = content.follower
     watch = Watch(settings, app, engine, followers, metrics)
-    neighbourhoods = Neighbourhoods(engine, content.alike if content else unread)
     health = HealthServer(
         metrics,
         settings.http_host,
@@ -94,6 +99,8 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
         live=watch.live,
         ready=watch.ready,
         similar=neighbourhoods.of,
+        alike=neighbourhoods.of_user,
+        told_of_users=settings.similar_users,
     )
     serving = Serving(settings, engine, reranking, replica.erased, publisher, metrics)
     app.before_drain = serving.finish

@@ -308,8 +308,11 @@ def recommend(
 
 @app.command()
 def similar(
-    item: Annotated[str, typer.Argument(help="The item_id.")],
-    n: Annotated[int, typer.Option("-n", help="How many items of each kind.", min=1, max=100)] = 10,
+    item: Annotated[str | None, typer.Argument(help="The item_id.")] = None,
+    user: Annotated[
+        str | None, typer.Option(help="Show which users are like this one instead.")
+    ] = None,
+    n: Annotated[int, typer.Option("-n", help="How many of each kind.", min=1, max=100)] = 10,
     url: Annotated[
         str | None, typer.Option(help="Where a worker serves HTTP; this machine's by default.")
     ] = None,
@@ -317,17 +320,27 @@ def similar(
     config: Config = None,
     assign: Assignments = None,
 ) -> None:
-    """Show what an item is like: by what it says, by who takes it, by what is taken with it."""
+    """Show what an item is like: by what it says, by who takes it, by what is taken with it; or who
+    is like a user, and what both took."""
     import msgspec
 
-    from streams.similar import look, show
+    from streams.similar import AlikeUsers, Similar, look, look_at_user, show, show_users
 
     settings = _settings(config, assign, None)
-    found = asyncio.run(look(url or f"http://127.0.0.1:{settings.http_port}", item, n))
+    where = url or f"http://127.0.0.1:{settings.http_port}"
+    found: Similar | AlikeUsers
+    if item and not user:
+        found = asyncio.run(look(where, item, n))
+    elif user and not item:
+        found = asyncio.run(look_at_user(where, user, n))
+    else:
+        raise typer.BadParameter("name an item, or a user with --user USER")
     if json_:
         out.file.write(msgspec.json.encode(found).decode() + "\n")
-    else:
+    elif isinstance(found, Similar):
         show(found, out)
+    else:
+        show_users(found, out)
 
 
 @app.command()

@@ -1,5 +1,5 @@
 """`/metrics` for Prometheus, `/livez` and `/readyz` for whoever supervises the worker, and
-`/similar` for who wonders what an item is like."""
+`/similar` for who wonders what an item is like, or who is like a user."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Literal
 
 import msgspec
 import structlog
@@ -16,7 +17,7 @@ from mode import Service
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from streams.metrics import Metrics
-from streams.similar import MOST, Busy, Similar
+from streams.similar import MOST, AlikeUsers, Busy, Similar
 
 log = structlog.get_logger(__name__)
 
@@ -31,18 +32,32 @@ _CONNECTIONS, _IDLE_SECONDS = 64, 60.0
 Check = Callable[[], str | None]
 #: The neighbourhoods of an item, so many of each; None for an item never heard of. Raises Busy.
 Look = Callable[[str, int], Awaitable[Similar | None]]
+#: So many users like this one; None for one of whom nothing is known. Raises Busy.
+LookAtUser = Callable[[str, int], Awaitable[AlikeUsers | None]]
+#: Who is told of users: whoever asks from this machine, whoever asks, nobody.
+ToldOfUsers = Literal["local", "on", "off"]
 
 
 class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
     """Serves these over HTTP from before the first partition is assigned until the end."""
 
     def __init__(
-        self, metrics: Metrics, host: str, port: int, *, live: Check, ready: Check, similar: Look
+        self,
+        metrics: Metrics,
+        host: str,
+        port: int,
+        *,
+        live: Check,
+        ready: Check,
+        similar: Look,
+        alike: LookAtUser,
+        told_of_users: ToldOfUsers,
     ) -> None:
         super().__init__()
         self._metrics = metrics
         self._host, self._port = host, port
-        self._live, self._ready, self._similar = live, ready, similar
+        self._live, self._ready = live, ready
+        self._similar, self._alike, self._told_of_users = similar, alike, told_of_users
         self._runner: web.AppRunner | None = None
         self._listening: asyncio.Server | None = None
         self._shown = b""
@@ -116,16 +131,46 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
         return _answer(self._ready())
 
     async def _serve_similar(self, request: web.Request) -> web.Response:
-        item, n = request.query.get("item", ""), request.query.get("n", "10")
-        if not item or not n.isdecimal() or len(n) > len(str(MOST)) or not 1 <= int(n) <= MOST:
-            return web.Response(text=f"ask /similar?item=ITEM&n=1..{MOST}\n", status=400)
+        asked, n = request.query, request.query.get("n", "10")
+        item, user = asked.get("item", ""), asked.get("user", "")
+        right = n.isdecimal() and len(n) <= len(str(MOST)) and 1 <= int(n) <= MOST
+        if not right or bool(item) == bool(user):
+            return web.Response(
+                text=f"ask /similar?item=ITEM&n=1..{MOST} or /similar?user=USER&n=1..{MOST}\n",
+                status=400,
+            )
+        if user and not self._tells_of_users(request):
+            return web.Response(text=_NOT_TOLD[self._told_of_users], status=403)
+        found: Similar | AlikeUsers | None
         try:
-            found = await self._similar(item, int(n))
+            if item:
+                found, unknown = await self._similar(item, int(n)), _NO_ITEM
+            else:
+                found, unknown = await self._alike(user, int(n)), _NO_USER
         except Busy as error:
             return web.Response(text=f"{error}\n", status=429)
         if found is None:
-            return web.Response(text=f"nothing is known of the item {item!r}\n", status=404)
+            return web.Response(text=unknown.format(item or user), status=404)
         return web.Response(body=msgspec.json.encode(found), content_type="application/json")
+
+    def _tells_of_users(self, request: web.Request) -> bool:
+        """Who asks from the same machine has the address that is asked."""
+        if self._told_of_users == "local" and (transport := request.transport) is not None:
+            here, there = map(transport.get_extra_info, ("sockname", "peername"))
+            return bool(here[0] == there[0])
+        return self._told_of_users == "on"
+
+
+_NO_ITEM = "nothing is known of the item {!r}\n"
+_NO_USER = (
+    "nothing is known of what the user {!r} likes: they took nothing yet that others took as well, "
+    "or were forgotten, or engine.embeddings is off\n"
+)
+_NOT_TOLD = {
+    "local": "who is like whom is told on the worker's own machine alone; ask there, or set "
+    "FRESHET_SIMILAR_USERS=on\n",
+    "off": "who is like whom is not told: FRESHET_SIMILAR_USERS=off\n",
+}
 
 
 def _answer(fault: str | None) -> web.Response:

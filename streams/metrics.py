@@ -210,6 +210,11 @@ class Metrics:
         self.linked = Counter(
             "freshet_linked_items", "Items that the engine was told the likes of.", registry=r
         )
+        self.user_vectors = Gauge(
+            "freshet_user_vectors",
+            "Users whose vectors are held for who asks which users are alike; 0 while nobody does.",
+            registry=r,
+        )
         self.rules = Gauge(
             "freshet_rules", "Rules that hold, by what they do.", ["kind"], registry=r
         )

@@ -230,6 +230,12 @@ class Settings(BaseSettings):
     http_port: int = Field(
         9464, ge=0, le=65535, description="The port for these; 0 takes a free one."
     )
+    similar_users: Literal["local", "on", "off"] = Field(
+        "local",
+        description="Who is told which users are alike, and what they took (`/similar?user=`, "
+        "`freshet similar --user`): who asks from the worker's own machine, whoever reaches the "
+        "port, or nobody.",
+    )
     stall_seconds: float = Field(
         60,
         ge=5,

@@ -306,6 +306,7 @@ def test_nothing_is_compiled_while_events_are_processed() -> None:
     )
     recommender.upsert_items([ItemFacts("new"), ItemFacts("i1", available=False)])
     recommender.delete_items(["i1"])
+    recommender.user_vectors(range(recommender.user_reach))
     recommender.forget("u1")
     assert [(kernel.__name__, len(kernel.signatures)) for kernel in jit.kernels] == before
     assert compiled.is_compiled()

@@ -10,26 +10,41 @@ import uvloop
 from prometheus_client import CollectorRegistry
 
 from streams import health
-from streams.health import HealthServer
+from streams.health import HealthServer, ToldOfUsers
 from streams.metrics import Metrics
-from streams.similar import Similar
+from streams.similar import AlikeUsers, Similar
 
 
 async def nothing_is_like_it(_item: str, _n: int) -> Similar | None:
     return None
 
 
-def health_server() -> HealthServer:
+async def nobody_is_like_them(user: str, _n: int) -> AlikeUsers | None:
+    return AlikeUsers(user, []) if user == "hermit" else None
+
+
+def health_server(host: str = "127.0.0.1", told_of_users: ToldOfUsers = "local") -> HealthServer:
     return HealthServer(
-        Metrics(), "127.0.0.1", 0, live=lambda: None, ready=lambda: None, similar=nothing_is_like_it
+        Metrics(),
+        host,
+        0,
+        live=lambda: None,
+        ready=lambda: None,
+        similar=nothing_is_like_it,
+        alike=nobody_is_like_them,
+        told_of_users=told_of_users,
     )
 
 
-def served(work: Callable[[int], Awaitable[object]]) -> None:
+def served(
+    work: Callable[[int], Awaitable[object]],
+    host: str = "127.0.0.1",
+    told_of_users: ToldOfUsers = "local",
+) -> None:
     """Do `work` with the port of a server."""
 
     async def serve() -> None:
-        server = health_server()
+        server = health_server(host, told_of_users)
         await server.on_start()
         await work(int(server.url.rsplit(":", 1)[1]))
         await server.on_stop()
@@ -38,8 +53,8 @@ def served(work: Callable[[int], Awaitable[object]]) -> None:
         runner.run(serve())
 
 
-async def answer(port: int, request: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def answer(port: int, request: bytes, of: str = "127.0.0.1") -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(of, 0))
     writer.write(request)
     said = await asyncio.wait_for(reader.read(), 5)
     writer.close()
@@ -99,6 +114,48 @@ def test_a_bad_request_is_answered_and_leaves_no_traceback(
     with caplog.at_level(logging.INFO):
         served(work)
     assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+def asked(query: str) -> bytes:
+    return f"GET /similar?{query} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("told_of_users", "here", "elsewhere"),
+    [("local", b"200", b"403"), ("on", b"200", b"200"), ("off", b"403", b"403")],
+)
+def test_who_is_alike_is_told_to_whom_the_settings_say(
+    told_of_users: ToldOfUsers, here: bytes, elsewhere: bytes
+) -> None:
+    async def work(port: int) -> None:
+        for of, status in (("127.0.0.1", here), ("127.0.0.2", elsewhere)):
+            said = await answer(port, asked("user=hermit"), of)
+            assert said.startswith(b"HTTP/1.1 " + status)
+            assert (b"FRESHET_SIMILAR_USERS" in said) == (status == b"403")
+            assert (await answer(port, asked("item=tea"), of)).startswith(b"HTTP/1.1 404")
+
+    served(work, "0.0.0.0", told_of_users)
+
+
+@pytest.mark.parametrize(
+    "query", ["", "user=", "user=ann&item=tea", "user=ann&n=0", "user=ann&n=x"]
+)
+def test_what_may_be_asked_is_said(query: str) -> None:
+    async def work(port: int) -> None:
+        said = await answer(port, asked(query))
+        assert said.startswith(b"HTTP/1.1 400")
+        assert b"/similar?user=USER&n=1..100" in said
+
+    served(work)
+
+
+def test_of_a_user_nobody_knows_it_is_said_so() -> None:
+    async def work(port: int) -> None:
+        said = await answer(port, asked("user=%7Bx%7D"))
+        assert said.startswith(b"HTTP/1.1 404")
+        assert b"nothing is known of what the user '{x}' likes" in said
+
+    served(work)
 
 
 def test_writing_the_metrics_takes_a_quarter_of_the_time_at_most(
