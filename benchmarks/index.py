@@ -174,7 +174,8 @@ def measure(n: int, precision: Precision) -> dict[str, object]:
 
 def alternatives(n: int) -> list[dict[str, object]]:
     """Kinds of FAISS index: how many cells or edges each must look into for a recall, and at what
-    cost. float16 and int8 of vectors as they are, not of what is left beside a centroid."""
+    cost. float16, int8 and products of vectors as they are, not of what is left beside a centroid.
+    """
     vectors = clustered(n + ASKED)
     vectors, queries = vectors[:n], vectors[n:]
     truth = faiss.knn(queries, vectors, K, metric=faiss.METRIC_INNER_PRODUCT)[1]
@@ -185,6 +186,9 @@ def alternatives(n: int) -> list[dict[str, object]]:
         "cells, float16": f"IVF{cells},SQfp16",
         "cells, int8": f"IVF{cells},SQ8",
         "cells, int8, residuals": f"IVF{cells},SQ8",
+        "cells, int4": f"IVF{cells},SQ4",
+        "cells, products, 96 bytes": f"IVF{cells},PQ96x8",
+        "cells, products, 48 bytes": f"IVF{cells},PQ48x8",
         "HNSW 32, float16": "HNSW32,SQfp16",
     }
     rows: list[dict[str, object]] = []
@@ -194,6 +198,8 @@ def alternatives(n: int) -> list[dict[str, object]]:
         if kind.startswith("IVF"):
             index.cp.niter, index.cp.max_points_per_centroid = 10, 64
             index.by_residual = "residuals" in name
+            if "products" in name:
+                index.pq.cp.niter, index.pq.cp.max_points_per_centroid = 10, 64
         index.train(vectors[np.random.default_rng(0).permutation(n)[: 64 * cells]])
         index.add(vectors)
         built = time.perf_counter() - began
