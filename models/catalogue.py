@@ -11,6 +11,18 @@ Attribute: TypeAlias = str | float | bool
 
 
 @dataclass(frozen=True, slots=True)
+class OwnImage:
+    """A picture that an item's record brings itself: which it is, and where the record is.
+
+    digest  of the file, as text
+    offset  of the record, in its partition of `items`
+    """
+
+    digest: str
+    offset: int = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ItemFacts:
     """One item of the catalogue. An item that is not `available` is never recommended."""
 
@@ -21,6 +33,7 @@ class ItemFacts:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     available: bool = True
     image_url: str = ""
+    image: OwnImage | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from msgspec.structs import force_setattr
 from schemas.editorial import Editorial
 from schemas.erasure import Erasure
 from schemas.event import Event
-from schemas.item import Item
+from schemas.item import Item, is_picture
 from schemas.limits import MAX_MESSAGE_BYTES
 from schemas.profile import Profile
 from schemas.recommendation import Recommendation
@@ -42,7 +42,11 @@ def decode_item(value: bytes | None, record_ts_ms: int, now_ms: int) -> Item:
 
     That a null value deletes an item is for the caller to know: here it is rejected.
     """
-    return _decode_dated(_ITEM, value, record_ts_ms, now_ms)
+    item = _decode_dated(_ITEM, value, record_ts_ms, now_ms)
+    if item.image and not is_picture(item.image):
+        hint = _ITEM.hints["image"]
+        raise Rejected(RejectReason.INVALID, f"image: this is no such file; send {hint}")
+    return item
 
 
 def decode_request(value: bytes | None, record_ts_ms: int, now_ms: int) -> Request:

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 from schemas.limits import (
     MAX_CATEGORIES,
     MAX_DETAILS,
+    MAX_IMAGE_BYTES,
     MAX_TEXT_CHARS,
     MAX_TITLE_CHARS,
     MAX_URL_CHARS,
@@ -54,3 +55,17 @@ class Item(Struct, frozen=True, omit_defaults=True):
             "picture needs a new URL"
         ),
     ] = None
+    image: Annotated[
+        Annotated[bytes, Meta(max_length=MAX_IMAGE_BYTES)] | None,
+        Meta(
+            description="a picture of it, instead of a URL: a JPEG, PNG, WebP or GIF file of up to "
+            "512 KiB, as base64"
+        ),
+    ] = None
+
+
+def is_picture(data: bytes) -> bool:
+    """Whether a file begins as pictures of these kinds do."""
+    return data.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")) or (
+        data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    )

@@ -23,6 +23,8 @@ MAX_TEXT_CHARS: Final = 200_000
 MAX_CATEGORIES: Final = 256
 MAX_CATEGORY_CHARS: Final = 256
 MAX_URL_CHARS: Final = 2_048
+#: Of a picture in an item's own record, as a file; as base64 it leaves a third of the record.
+MAX_IMAGE_BYTES: Final = 512 << 10
 #: Entries of `context` and `attributes`.
 MAX_DETAILS: Final = 128
 MAX_DETAIL_NAME_CHARS: Final = 128

@@ -61,7 +61,7 @@ class Catalogue:
             with suppress(Rejected):
                 item = decode_item(record.value, record.timestamp, now_ms)
                 if item.item_id == item_id:
-                    changes[item_id] = facts_of(item)
+                    changes[item_id] = facts_of(item, record.offset)
         upserts = [change for change in changes.values() if change is not None]
         deletes = [item_id for item_id, change in changes.items() if change is None]
         await self._engine.run(lambda replica: replica.recommender.upsert_items(upserts))

@@ -137,13 +137,14 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         """Take note of a change in the catalogue, told by partition `partition` of `items`."""
         for facts in upserts:
             item, text, known = facts.item_id, text_of(facts), self._known.get(facts.item_id)
-            url = facts.image_url if self._images is not None else ""
+            url, own = (facts.image_url, facts.image) if self._images is not None else ("", None)
+            image = own.digest if own is not None else url
             self._deleted.pop(item, None)
-            if not text and not url:
+            if not text and not image:
                 deletes = [*deletes, item]
                 continue
             # From its text at once, and again when its picture is here.
-            content, whole = content_key(text, self._name), content_key(text, self._name, url)
+            content, whole = content_key(text, self._name), content_key(text, self._name, image)
             aside = self._set_aside.pop(item, set()) & {content, whole}
             if aside:
                 self._set_aside[item] = aside
@@ -153,8 +154,9 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
                 self._wanted[item] = _Wanted(partition, content, text)
             if self._images is not None:
                 self._images.drop(item)
-                if url and known != whole and whole not in aside:
-                    self._images.want(item, Pictured(partition, whole, text, url))
+                if image and known != whole and whole not in aside:
+                    offset = None if own is None else own.offset
+                    self._images.want(item, Pictured(partition, whole, text, url, offset))
         for item in deletes:
             self._wanted.pop(item, None)
             self._set_aside.pop(item, None)

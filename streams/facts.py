@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from models.catalogue import ItemFacts
+import hashlib
+
+from models.catalogue import ItemFacts, OwnImage
 from schemas import Item
 
 
-def facts_of(item: Item) -> ItemFacts:
-    """The part of an `Item` that the engine learns from."""
+def facts_of(item: Item, offset: int | None = None) -> ItemFacts:
+    """The part of an `Item` that the engine learns from. offset: of its record, where there is one;
+    a picture in it stays there until it is encoded."""
+    image = None
+    if item.image and offset is not None:
+        image = OwnImage(hashlib.blake2b(item.image, digest_size=16).hexdigest(), offset)
     return ItemFacts(
         item_id=item.item_id,
         title=item.title,
@@ -16,4 +22,5 @@ def facts_of(item: Item) -> ItemFacts:
         attributes=item.attributes,
         available=item.available,
         image_url=item.image_url or "",
+        image=image,
     )

@@ -1,4 +1,5 @@
-"""Fetching the pictures of items, from where anybody who may write to `items` says they are.
+"""Fetching the pictures of items: from their records, or from where anybody who may write to
+`items` says they are.
 
 A worker stands inside the house, so a URL is a way in: to services that trust whoever is inside, to
 the credentials of a cloud's metadata service, to the worker's own files. Therefore connections go
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -22,8 +24,12 @@ from urllib.request import url2pathname
 
 import aiohttp
 import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
 from mode import Service
 
+from schemas import Rejected, decode_item
+from streams.kafka import client_options
 from streams.metrics import Metrics
 from streams.settings import Settings
 
@@ -167,14 +173,69 @@ def _checked(data: bytes, most: int) -> bytes:
     return data
 
 
+class Records:
+    """Brings the pictures that items' own records hold, reading these again: a picture is in memory
+    while it is encoded, and not from when a catalogue told of it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._consumer: AIOKafkaConsumer | None = None
+        self._turn = asyncio.Lock()
+
+    async def fetch(self, partition: int, offset: int) -> bytes:
+        """The file in the record at this place of `items`.
+
+        Raises:
+            ImageRefused: there is none, or it is not to be taken.
+            ImageAway: not now.
+        """
+        try:
+            async with self._turn, asyncio.timeout(self._settings.image_seconds):
+                record = await self._record(partition, offset)
+        except (KafkaError, TimeoutError) as fault:
+            raise ImageAway(repr(fault)) from None
+        if record.offset != offset:
+            raise ImageRefused("its record is gone")
+        try:
+            item = decode_item(record.value, record.timestamp, int(time.time() * 1000))
+        except Rejected as fault:
+            raise ImageRefused(fault.detail) from None
+        return _checked(item.image or b"", self._settings.image_max_bytes)
+
+    async def close(self) -> None:
+        if self._consumer is not None:
+            await self._consumer.stop()
+            self._consumer = None
+
+    async def _record(self, partition: int, offset: int) -> ConsumerRecord:
+        """That at this offset, or the next that is there."""
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                **client_options(self._settings),
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+            )
+            try:
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
+            self._consumer = consumer
+        place = TopicPartition(self._settings.topic("items"), partition)
+        self._consumer.assign([place])
+        self._consumer.seek(place, offset)
+        return await self._consumer.getone(place)
+
+
 class Pictured(NamedTuple):
     """An item with a picture to fetch: the partition of `items` that told of it, the key of its
-    content, its text, and where the picture is."""
+    content, its text, and where the picture is: in the record at `offset`, or at `url`."""
 
     partition: int
     content: bytes
     text: str
-    url: str
+    url: str = ""
+    offset: int | None = None
 
 
 #: Takes the picture of an item; empty where it is not to be had.
@@ -198,7 +259,8 @@ class Images(Service):  # type: ignore[misc]  # mode is untyped
         has_room: Callable[[], bool],
     ) -> None:
         super().__init__()
-        self._fetcher, self._counts = Fetcher(settings), metrics.images
+        self._fetcher, self._records = Fetcher(settings), Records(settings)
+        self._counts = metrics.images
         self._take, self._is_ours, self._has_room = take, is_ours, has_room
         self._wanted: dict[str, Pictured] = {}
         self._something_came = asyncio.Event()
@@ -234,19 +296,30 @@ class Images(Service):  # type: ignore[misc]  # mode is untyped
                 except TimeoutError:
                     pass
         await self._fetcher.close()
+        await self._records.close()
 
     async def _fetch(self, item: str, pictured: Pictured) -> None:
+        place = {"url": pictured.url} if pictured.offset is None else {"offset": pictured.offset}
         try:
-            data, outcome = await self._fetcher.fetch(pictured.url), "taken"
+            data, outcome = await self._file_of(pictured), "taken"
         except ImageRefused as fault:
             data, outcome = b"", "refused"
-            log.info("a picture is refused", item=item, url=pictured.url, because=str(fault))
+            log.info("a picture is refused", item=item, because=str(fault), **place)
         except ImageAway as fault:
             data, outcome = b"", "away"
-            log.info("a picture cannot be had", item=item, url=pictured.url, because=str(fault))
+            log.info("a picture cannot be had", item=item, because=str(fault), **place)
         self._counts.labels(outcome).inc()
         if self._wanted.get(item) != pictured:
             return
         del self._wanted[item]
-        if outcome != "away":  # else the next start tries again; the item has its text
+        if outcome != "away":
             self._take(item, pictured, data)
+        elif pictured.offset is not None:  # the brokers are away, and will be back
+            self._wanted[item] = pictured
+            await self.sleep(_LOOK_SECONDS)
+        # Else the next start tries again; the item has its text.
+
+    async def _file_of(self, pictured: Pictured) -> bytes:
+        if pictured.offset is None:
+            return await self._fetcher.fetch(pictured.url)
+        return await self._records.fetch(pictured.partition, pictured.offset)

@@ -166,8 +166,9 @@ class Settings(BaseSettings):
     )
     images: Literal["on", "off"] = Field(
         "off",
-        description="Whether items are also known by their pictures (`image_url`), which a worker "
-        "then fetches; needs the extra `images` and `image_encoder` (`docs/content.md`).",
+        description="Whether items are also known by their pictures (`image`, or `image_url`, from "
+        "where a worker then fetches them); needs the extra `images` and `image_encoder` "
+        "(`docs/content.md`).",
     )
     image_encoder: str = Field(
         "",
@@ -197,7 +198,7 @@ class Settings(BaseSettings):
     index_precision: Literal["float16", "int8"] = Field(
         "float16",
         description="How vectors are kept where there are more: `int8` takes half the memory and "
-        "misses some of the nearest.",
+        "misses some of the nearest; fewer bytes than that miss too many (the same document).",
     )
     index_device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",

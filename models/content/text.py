@@ -25,8 +25,8 @@ def text_of(facts: ItemFacts, most_chars: int = MOST_CHARS) -> str:
 
 
 def content_key(text: str, encoder: str, image: str = "") -> bytes:
-    """16 bytes that differ where the text, the image's URL or the encoder does: what need not be
-    encoded again."""
+    """16 bytes that differ where the text, the image (its URL or digest) or the encoder does: what
+    need not be encoded again."""
     said = f"{encoder}\0{text}" + (f"\0{image}" if image else "")
     return hashlib.blake2b(said.encode(errors="replace"), digest_size=16).digest()
 

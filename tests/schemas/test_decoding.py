@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Callable
@@ -33,6 +34,7 @@ from schemas import (
 from schemas.limits import (
     EARLIEST_MS,
     MAX_AHEAD_MS,
+    MAX_IMAGE_BYTES,
     MAX_MESSAGE_BYTES,
     MAX_RECORD_AHEAD_MS,
     MAX_REJECTION_CHARS,
@@ -117,6 +119,45 @@ def test_bad_input_gets_a_reason_and_a_sentence(
     fault = rejected(value)
     assert fault.reason is reason, fault
     assert said in fault.detail
+
+
+def picture(data: bytes, *, nulls: bool = False) -> bytes:
+    fields = {"item_id": "i", "image": base64.b64encode(data).decode()}
+    return json.dumps(fields | ({"title": None} if nulls else {})).encode()
+
+
+@pytest.mark.parametrize(
+    "begin", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"RIFF\0\0\0\0WEBP"]
+)
+@pytest.mark.parametrize("nulls", [False, True])
+def test_a_picture_in_a_record_is_read(begin: bytes, nulls: bool) -> None:
+    data = begin + b"\0" * (MAX_IMAGE_BYTES - len(begin))
+    found = decode_item(picture(data, nulls=nulls), NOW, NOW)
+    assert found.image == data
+    assert decode_item(encode(found), NOW, NOW) == found
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (picture(b"<svg></svg>"), "image: this is no such file"),
+        (picture(b"RIFF\0\0\0\0WAVE"), "image: this is no such file"),
+        (picture(b"GIF89a" + b"\0" * MAX_IMAGE_BYTES), "image: expected bytes of length <= 524288"),
+        (b'{"item_id": "i", "image": "data:image/png;base64,AAAA"}', "image: invalid base64"),
+        (b'{"item_id": "i", "image": 5}', "image: expected"),
+    ],
+)
+def test_what_is_no_picture_is_refused_and_it_is_said_what_to_send(value: bytes, said: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        decode_item(value, NOW, NOW)
+    assert caught.value.reason is RejectReason.INVALID
+    assert said in caught.value.detail
+    assert "a JPEG, PNG, WebP or GIF file of up to 512 KiB, as base64" in caught.value.detail
+
+
+@pytest.mark.parametrize("empty", ["null", '""'])
+def test_no_picture_is_no_fault(empty: str) -> None:
+    assert not decode_item(f'{{"item_id": "i", "image": {empty}}}'.encode(), NOW, NOW).image
 
 
 def test_an_escaped_backslash_before_u0000_is_no_nul() -> None:

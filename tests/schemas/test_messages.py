@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -59,6 +60,11 @@ DECODE: dict[str, Callable[[bytes], Message]] = {
     "recommendation": decode_recommendation,
 }
 
+#: One pixel, as a PNG file.
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
+
 KETTLE = Item(
     "sku-204",
     "Enamel kettle",
@@ -91,6 +97,7 @@ READ: dict[str, Message] = {
     "item.image": Item(
         "sku-204", "Enamel kettle", ts=RECORD_TS, image_url="https://shop.example/204.jpg"
     ),
+    "item.own-image": Item("sku-205", "Tin kettle", ts=RECORD_TS, image=PIXEL),
     "request.present": Request("u-17", "r-1", 5, ["tea"], ["sku-1"], ["sku-2", "sku-3"], T0),
     "request.minimal": Request("u-17", ts=RECORD_TS),
     "request.future": Request("u-17", n=20, ts=RECORD_TS, query="something for tea"),

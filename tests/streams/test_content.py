@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -180,10 +181,33 @@ def test_what_an_item_looks_like_is_taken_in_beside_what_it_says(
         worker.wait_for_metric("freshet_vectors", 4, timeout_s=60)
         for outcome, images in (("taken", 2), ("refused", 1), ("unreadable", 1)):
             worker.wait_for_metric("freshet_images_total", images, outcome=outcome)
+        # In the records themselves: one, the same with another price, one that is damaged further
+        # on; and what begins as no picture does is a dead letter.
+        green = base64.b64encode(picture("green")).decode()
+        torn = base64.b64encode(picture("green")[:40]).decode()
+        kafka.produce(
+            f"{topic_prefix}items",
+            [
+                item("green", "tea", image=green),
+                item("torn", "tea", image=torn),
+                item("svg", "tea", image=base64.b64encode(b"<svg></svg>").decode()),
+            ],
+        )
+        worker.wait_for_metric("freshet_dead_letters_total", 1, topic=f"{topic_prefix}items")
+        worker.wait_for_metric("freshet_images_total", 2, outcome="unreadable")
+        worker.wait_for_metric("freshet_images_total", 4, outcome="taken")
+        encoded = worker.metric("freshet_encoded_items_total")
+        kafka.produce(
+            f"{topic_prefix}items", [item("green", "tea", image=green, attributes={"price": 2})]
+        )
+        worker.wait_for_metric("freshet_items_total", 7, change="upsert")
+        time.sleep(2)
+        assert worker.metric("freshet_images_total", outcome="taken") == 4
+        assert worker.metric("freshet_encoded_items_total") == encoded
         repainted = item("red", "tea", image_url=f"file://{folder}/blue.png")
         kafka.produce(f"{topic_prefix}items", [repainted])
-        worker.wait_for_metric("freshet_images_total", 3, outcome="taken")
-        encoded = worker.wait_for_metric("freshet_linked_items_total", 5)
+        worker.wait_for_metric("freshet_images_total", 5, outcome="taken")
+        encoded = worker.wait_for_metric("freshet_linked_items_total", 7)
         while (more := worker.metric("freshet_encoded_items_total")) != encoded:
             encoded = more
             time.sleep(1)
@@ -191,6 +215,6 @@ def test_what_an_item_looks_like_is_taken_in_beside_what_it_says(
         worker.start()
         worker.wait_until_ready()
         time.sleep(2)
-        assert worker.metric("freshet_vectors") == 4
+        assert worker.metric("freshet_vectors") == 6
         assert worker.metric("freshet_encoded_items_total") == 0
         assert worker.metric("freshet_images_total") == 0

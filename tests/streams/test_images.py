@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +15,14 @@ import numpy as np
 import pytest
 from aiohttp import web
 from faust.types import TP
+from kafka import Kafka
 
-from models.catalogue import ItemFacts
+from models.catalogue import ItemFacts, OwnImage
 from models.content.images import pictured_name
 from models.content.text import content_key, text_of
+from streams.broker import free_port
 from streams.content import Content
-from streams.images import Fetcher, ImageAway, ImageRefused, is_public
+from streams.images import Fetcher, ImageAway, ImageRefused, Records, is_public
 from streams.metrics import Metrics
 from streams.settings import Settings, load
 from streams.transport import ChunkApp
@@ -78,8 +82,12 @@ def settings(**options: object) -> Settings:
 
 
 async def outcome(fetcher: Fetcher, url: str) -> bytes | type[Exception]:
+    return await of(fetcher.fetch(url))
+
+
+async def of(fetched: Awaitable[bytes]) -> bytes | type[Exception]:
     try:
-        return await fetcher.fetch(url)
+        return await fetched
     except (ImageRefused, ImageAway) as fault:
         return type(fault)
 
@@ -210,6 +218,75 @@ def test_a_vector_with_its_picture_stands_at_a_start_from_the_compacted_topic() 
         assert not await content._encode_some()
 
     asyncio.run(start())
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_picture_in_a_record_is_wanted_from_there_once(known: bool) -> None:
+    """A picture of its own stands before a URL; the same in a later record is not encoded again."""
+    mug = replace(CUP, image=OwnImage("of-a-mug", 7))
+
+    async def follow() -> list[tuple[int, int | None, str]]:
+        content = following()
+        assert content._images is not None
+        if known:
+            name = pictured_name("minilm", "clip")
+            key = content_key(text_of(mug), name, "of-a-mug")
+            value = pack(name, key, np.full(4, 0.5, np.float32))
+            await content._apply(0, [SimpleNamespace(key=b"cup", value=value)])
+        content.told(3, [mug], [])
+        content.told(3, [replace(mug, image=OwnImage("of-a-mug", 9))], [])
+        wanted = content._images._wanted.values()
+        return [(each.partition, each.offset, each.text) for each in wanted]
+
+    assert asyncio.run(follow()) == ([] if known else [(3, 9, "Cup")])
+
+
+def item_records(kafka: Kafka, topic_prefix: str, values: list[dict[str, object]]) -> Settings:
+    """Produce these, and how to reach them."""
+    topic = f"{topic_prefix}items"
+    kafka.create(topic, partitions=1)
+    kafka.produce(topic, [("i", json.dumps({"item_id": "i"} | value).encode()) for value in values])
+    return settings(
+        bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix, image_seconds=20
+    )
+
+
+@pytest.mark.broker
+def test_pictures_are_read_from_their_records(kafka: Kafka, topic_prefix: str) -> None:
+    pictures = [b"GIF89a" + bytes([n]) * n * 100 for n in range(12)]
+    values: list[dict[str, object]] = [
+        {"image": base64.b64encode(data).decode()} for data in pictures
+    ]
+    known = item_records(kafka, topic_prefix, [*values, {"title": "no picture"}, {"image": "?"}])
+
+    async def ask() -> list[bytes | type[Exception]]:
+        records = Records(known)
+        places = [5, 0, 9, 1, *range(10, 14)]
+        try:
+            return [*await asyncio.gather(*(of(records.fetch(0, at)) for at in places))]
+        finally:
+            await records.close()
+
+    assert asyncio.run(ask()) == [*(pictures[n] for n in (5, 0, 9, 1)), *[ImageRefused] * 4]
+
+
+@pytest.mark.broker
+def test_where_a_record_is_not_to_be_had_now_or_ever_it_is_said_so(
+    kafka: Kafka, topic_prefix: str
+) -> None:
+    known = item_records(kafka, topic_prefix, [{"title": "one"}])
+
+    async def ask(options: Settings, offset: int) -> bytes | type[Exception]:
+        records = Records(options)
+        try:
+            return await of(records.fetch(0, offset))
+        finally:
+            await records.close()
+
+    quick = known.model_copy(update={"image_seconds": 0.5})
+    assert asyncio.run(ask(known, 99)) is ImageRefused  # such a topic was put in this one's place
+    nowhere = quick.model_copy(update={"bootstrap_servers": f"127.0.0.1:{free_port()}"})
+    assert asyncio.run(ask(nowhere, 0)) is ImageAway
 
 
 def test_a_vector_of_another_length_is_passed_over() -> None:
