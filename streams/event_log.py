@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
 
 import structlog
 from aiokafka import ConsumerRecord
@@ -45,7 +44,10 @@ class EventLog:
     def __init__(self, settings: Settings, app: ChunkApp, engine: Engine, metrics: Metrics) -> None:
         self._settings, self._engine, self._metrics = settings, engine, metrics
         self._topic = settings.topic("events")
-        self.follower = Follower(settings, self._topic, self._apply, begin=self._begin)
+        self._app = app
+        self.follower = Follower(
+            settings, self._topic, self._apply, begin=self._begin, when_set_back=self._set_back
+        )
         #: Where the replica has come to, as the event loop knows it.
         self._applied: dict[int, int] = {}
         self._moved = asyncio.Condition()
@@ -57,12 +59,16 @@ class EventLog:
         app.on_partitions_assigned.connect(self._on_assigned)
         app.on_partitions_revoked.connect(self._on_revoked)
 
-    async def hand_over(self, partition: int, first: int) -> None:
+    async def hand_over(self, partition: int, first: int, end: int) -> None:
         """Let the agent take a partition over at offset `first`, once all before it is learned.
 
         The first chunk after an assignment begins where the group left off, which may be beyond
         what this worker has learned of the partition, or before it.
+
+        end: the partition's, when the chunk was fetched.
         """
+        if end < self._applied.get(partition, 0):
+            await self._look_at_end(partition)
         if partition in self._served:
             return
         async with self._moved:
@@ -70,6 +76,16 @@ class EventLog:
         if partition in self._assigned:
             self._served.add(partition)
             self.follower.pause(partition)
+
+    async def _look_at_end(self, partition: int) -> None:
+        """More may have been learned since a chunk was fetched, but never more than there is."""
+        applied = self._applied.get(partition, 0)
+        end = await self.follower.end(partition)
+        if end is not None and end < applied:
+            await self._app.crash(self._other(partition, _ends(end, applied)))
+
+    async def _set_back(self, partition: int, offset: int) -> None:
+        await self._app.crash(self._other(partition, f"began anew, at offset {offset}"))
 
     async def has_come(self, places: Mapping[int, int]) -> None:
         """Note up to which offset the replica has learned each of these partitions."""
@@ -93,7 +109,7 @@ class EventLog:
         for partition, (first, end) in reach.items():
             at = applied.get(partition, Place(first, 0)).offset
             if at > end:
-                self._mismatch(partition, f"ends at offset {end} and {at} records were learned")
+                raise self._other(partition, _ends(end, at))
             if at < first:
                 log.error(
                     "events are gone from the log before they were learned; the topic must keep "
@@ -142,33 +158,30 @@ class EventLog:
         """Whether the log goes on from the record that was learned last."""
         last = self._learned_last.pop(partition, None)
         if last and record.offset == last.offset - 1 and record.timestamp != last.timestamp_ms:
-            self._mismatch(partition, f"has another record at offset {record.offset}")
+            raise self._other(
+                partition, f"has another record at offset {record.offset} than was learned"
+            )
 
-    def _mismatch(self, partition: int, how: str) -> NoReturn:
-        raise LogMismatch(
-            f"{self._topic}-{partition} {how} than the snapshot knows of: the topic was made anew, "
-            "or lost records. To learn from the topic alone, move the snapshots away (FRESHET_"
-            "SNAPSHOTS tells where they are; `freshet settings` shows it)."
+    def _other(self, partition: int, how: str) -> LogMismatch:
+        return LogMismatch(
+            f"{self._topic}-{partition} {how}: the topic was made anew, or lost records. To learn "
+            "from the topic alone, move the snapshots away (FRESHET_SNAPSHOTS tells where they "
+            "are; `freshet settings` shows it)."
         )
 
     async def _on_assigned(self, _app: ChunkApp, assigned: object, **_: object) -> None:
         self._assigned |= self._of_events(assigned)
 
-    async def _on_revoked(self, app: ChunkApp, revoked: object, **_: object) -> None:
+    async def _on_revoked(self, _app: ChunkApp, revoked: object, **_: object) -> None:
         for partition in self._of_events(revoked):
             self._assigned.discard(partition)
             if partition in self._served:
                 self._served.discard(partition)
-                try:
-                    self.follower.resume(partition, self._applied.get(partition, 0))
-                except LookupError as fault:
-                    await app.crash(
-                        LogMismatch(
-                            f"{fault}, or was made anew; the worker ends, as there is nothing to "
-                            "learn from. Start it again: what it has learned is saved, and where "
-                            "the topic is another one, it says what to do."
-                        )
-                    )
+                self.follower.resume(partition, self._applied.get(partition, 0))
 
     def _of_events(self, tps: object) -> set[int]:
         return {tp.partition for tp in tps if tp.topic == self._topic}  # type: ignore[attr-defined]
+
+
+def _ends(end: int, learned: int) -> str:
+    return f"ends at offset {end}, and was learned up to {learned}"

@@ -33,7 +33,7 @@ async def from_the_first(reach: Mapping[int, tuple[int, int]]) -> Mapping[int, i
     return {partition: first for partition, (first, _) in reach.items()}
 
 
-async def nothing() -> None:
+async def nothing(*_: object) -> None:
     """There is nothing to be done."""
 
 
@@ -42,6 +42,9 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
 
     caught_up  set when everything that stood on the topic at the start has been applied, and then
                `when_caught_up` done
+
+    when_set_back: told the partition and the offset where records come from before those that came
+    last, as of a topic that was made anew
     """
 
     def __init__(
@@ -52,10 +55,12 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
         *,
         begin: Begin = from_the_first,
         when_caught_up: Callable[[], Awaitable[None]] = nothing,
+        when_set_back: Callable[[int, int], Awaitable[None]] = nothing,
     ) -> None:
         super().__init__()
         self._settings, self._topic = settings, topic
-        self._apply, self._begin, self._when_caught_up = apply, begin, when_caught_up
+        self._apply, self._begin = apply, begin
+        self._when_caught_up, self._when_set_back = when_caught_up, when_set_back
         self._consumer: AIOKafkaConsumer | None = None
         self._paused: set[TopicPartition] = set()
         #: By partition, from where to go on; and those that these places are known to hold for.
@@ -78,22 +83,27 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
             consumer.pause(tp)
 
     def resume(self, partition: int, offset: int) -> None:
-        """Go on with a partition that was paused, from this offset.
-
-        Raises:
-            LookupError: its topic is gone.
-        """
+        """Go on with a partition that was paused, from this offset."""
         tp = TopicPartition(self._topic, partition)
         if tp not in self._paused:
             return
         self._paused.discard(tp)
         self._next[tp] = offset
-        if (consumer := self._consumer) is not None:
-            if not (assigned := consumer.assignment()):
-                raise LookupError(f"{self._topic}-{partition} is gone from the brokers")
-            if tp in assigned:  # one that is new may not be known here yet
-                consumer.seek(tp, offset)
-                consumer.resume(tp)
+        # One that is new may not be known here yet, and one that is gone is no more.
+        if (consumer := self._consumer) is not None and tp in consumer.assignment():
+            consumer.seek(tp, offset)
+            consumer.resume(tp)
+
+    async def end(self, partition: int) -> int | None:
+        """Up to which offset a partition reaches now; None where that cannot be known."""
+        tp = TopicPartition(self._topic, partition)
+        if self._consumer is None:
+            return None
+        try:
+            return int((await self._consumer.end_offsets([tp]))[tp])
+        except KafkaError as error:
+            log.warning("cannot see its end", topic=self._topic, error=repr(error))
+            return None
 
     @Service.task
     async def _follow(self) -> None:
@@ -111,6 +121,9 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
             self._consumer = consumer
             while not self.should_stop:
                 await self._look_whether_caught_up(consumer)
+                if not consumer.assignment():  # the topic is gone, and there is nothing to wait for
+                    await self.sleep(_RETRY_SECONDS)
+                    continue
                 try:
                     fetched = await consumer.getmany(
                         timeout_ms=_POLL_MS, max_records=self._settings.chunk_records
@@ -122,6 +135,8 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
                 kept = self._keep_places(consumer)  # what was fetched of these may be from anywhere
                 for tp, records in fetched.items():
                     if tp not in self._paused | kept:
+                        if records[0].offset < self._next.get(tp, 0):
+                            await self._when_set_back(tp.partition, records[0].offset)
                         await self._apply(tp.partition, records)
                         self._next[tp] = records[-1].offset + 1
                 took = sum(map(len, fetched.values()))

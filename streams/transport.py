@@ -53,6 +53,8 @@ _FETCH_EVERY_S: Final = 0.005
 # a rest of 5 ms could not keep up (p50 1 s and growing); twice these took a fifth more of p50.
 _FETCH_LATER_S: Final = 0.001
 _FETCH_AT_LEAST_EVERY_S: Final = 0.015
+# How often a commit that is under way looks whether it can still succeed.
+_COMMIT_LOOK_S: Final = 0.5
 # Each partition in a fetch costs, both here and at the broker, also where it brings nothing. Those
 # of topics that are seldom written are in one fetch of many; all are in one that may wait.
 _SELDOM_EVERY_S: Final = 0.05
@@ -384,6 +386,25 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         seldom = self.consumer.app.seldom_topics
         consumer._client.send = _paced(consumer._client.send, self._rest_s, seldom)
         return consumer
+
+    async def _commit(self, offsets: Any) -> bool:
+        # Of a topic that is gone, aiokafka tries for ever, and rebalance or end would wait for it.
+        commit = asyncio.ensure_future(super()._commit(offsets))
+        while not (await asyncio.wait([commit], timeout=_COMMIT_LOOK_S))[0]:
+            cluster = self._ensure_consumer()._client.cluster
+            if self.consumer.app.crashed or any(
+                cluster.partitions_for_topic(tp.topic) is None for tp in offsets
+            ):
+                commit.cancel()
+                return False
+        return bool(await commit)
+
+    def _start_thread(self) -> None:
+        try:
+            super()._start_thread()
+        except asyncio.CancelledError:
+            self.set_shutdown()  # or the main thread waits for a minute
+            raise
 
     def _rest_s(self) -> float:
         """From one fetch to the next."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from time import monotonic
 
@@ -17,16 +17,23 @@ from streams.follower import Follower
 from streams.kafka import client_options
 from streams.metrics import Metrics
 from streams.settings import Settings
+from streams.topics import topics
 from streams.transport import Chunk, ChunkApp
 
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 1.0
 _BROKER_PATIENCE_SECONDS = 3.0
+#: Brokers that have just started may not know of every topic yet.
+_TOPIC_PATIENCE_SECONDS = 5.0
 
 
 class Stalled(RuntimeError):
     """The worker has work and makes no progress."""
+
+
+class TopicsGone(SystemExit):
+    """Topics were deleted under a worker; the text says what to do."""
 
 
 class Watch(Service):  # type: ignore[misc]  # mode is untyped
@@ -48,6 +55,10 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
         self._next: dict[tuple[str, int], int] = {}
         self._assigned = False
         self._broker_answers = False
+        self._topics = [topic.name for topic in topics(settings)]
+        #: What the brokers do not know of these, and since when some are missing.
+        self._gone: list[str] = []
+        self._gone_since = 0.0
         app.on_partitions_assigned.connect(self._on_assigned)
         app.on_partitions_revoked.connect(self._on_revoked)
 
@@ -74,6 +85,8 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
         """A sentence about what is missing for the worker to serve, else None."""
         if not self._broker_answers:
             return f"no Kafka broker answers at {self._settings.bootstrap_servers}"
+        if self._gone:
+            return _gone(self._gone)
         for what, follower in self._followers.items():
             if not follower.caught_up.is_set():
                 return f"{what} being loaded, {follower.behind} records to go"
@@ -110,9 +123,25 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
                 if answers != self._broker_answers:
                     log.info("the broker answers" if answers else "the broker is away")
                 self._broker_answers = answers
+                if answers:
+                    await self._look_for_topics(client.cluster.topics())
                 await self.sleep(_LOOK_SECONDS)
         finally:
             await client.close()
+
+    async def _look_for_topics(self, there: Container[str]) -> None:
+        """A consumer whose topic is deleted may wait for ever, and say nothing."""
+        before, self._gone = self._gone, [name for name in self._topics if name not in there]
+        if not before:
+            self._gone_since = monotonic()
+        if self._gone and monotonic() - self._gone_since >= _TOPIC_PATIENCE_SECONDS:
+            fault = (
+                f"{_gone(self._gone)}: deleted while this worker ran, which therefore ends. Start "
+                "it again: it creates what is missing, or says what to do where it may not, or "
+                "where `events` is no longer what it learned from."
+            )
+            log.error(fault)
+            await self._app.crash(TopicsGone(fault))
 
     def _measure_lag(self) -> None:
         if not self._assigned:
@@ -131,6 +160,10 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
         self._next.clear()
         self._metrics.lag.clear()
         log.info("partitions revoked", partitions=_names(revoked))
+
+
+def _gone(names: list[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} gone from the brokers"
 
 
 def _names(partitions: object) -> list[str]:

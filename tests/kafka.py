@@ -48,6 +48,12 @@ class Kafka:
         for done in admin.create_partitions(more).values():
             done.result(10)
 
+    def delete(self, *topics: str) -> None:
+        """Delete topics, with all that stands on them."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        for done in admin.delete_topics(list(topics)).values():
+            done.result(10)
+
     def produce(
         self,
         topic: str,

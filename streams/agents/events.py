@@ -65,7 +65,9 @@ class EventPath:
         # Whoever acted gets a new list, made after this chunk has been learned.
         newest = {t.message.user_id: t for t in taken if t.message.type in _MOVES_THE_LIST}
         async with self._in_turn:
-            await self._event_log.hand_over(chunk.partition, chunk.first_offset)
+            await self._event_log.hand_over(
+                chunk.partition, chunk.first_offset, chunk.high_watermark
+            )
             raised: list[tuple[Taken[Event], str]] = []
             learned, served = self._serving.add(
                 lambda replica: self._learn(replica, chunk, taken, behind, raised),

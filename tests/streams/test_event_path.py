@@ -26,7 +26,7 @@ class AtOnce:
     def __init__(self, replica: Replica) -> None:
         self.replica, self.published = replica, list[Outgoing]()
 
-    async def hand_over(self, partition: int, first: int) -> None:
+    async def hand_over(self, partition: int, first: int, end: int) -> None:
         pass
 
     async def has_come(self, places: dict[int, int]) -> None:

@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,44 @@ def test_a_dead_letter_is_cut_where_its_topic_would_not_take_it_whole(
         assert letter.headers["freshet-cut-from-bytes"] == str(len(bomb)).encode()
         kafka.produce(f"{topic_prefix}events", events(0, 10))
         worker.wait_for_metric("freshet_model_events", 10)
+
+
+@pytest.mark.parametrize("name", ["events", "requests"])
+def test_a_worker_whose_topic_is_deleted_says_so_and_ends(
+    kafka: Kafka, topic_prefix: str, cache_dir: Path, tmp_path: Path, name: str
+) -> None:
+    topic = f"{topic_prefix}{name}"
+    with Worker(kafka.bootstrap_servers, topic_prefix, cache_dir, tmp_path) as worker:
+        kafka.produce(f"{topic_prefix}events", events(0, 100))
+        worker.wait_for_metric("freshet_model_events", 100)
+        kafka.delete(topic)
+        give_up = time.monotonic() + 15
+        status, said = 200, ""
+        while worker.process.poll() is None:
+            if status == 200:
+                with suppress(OSError):
+                    status, said = worker.get("/readyz")
+            assert time.monotonic() < give_up, worker.log[-4000:]
+            time.sleep(0.1)
+        assert worker.process.returncode != 0
+        assert (status, f"{topic} is gone" in said) == (503, True)
+        assert f"{topic} is gone from the brokers" in worker.log.splitlines()[-1]
+
+
+def test_a_worker_whose_events_are_deleted_and_made_anew_at_once_says_so_and_ends(
+    kafka: Kafka, topic_prefix: str, cache_dir: Path, tmp_path: Path
+) -> None:
+    """Nothing is missing then, and the first records would seem to be learned already."""
+    topic = f"{topic_prefix}events"
+    with Worker(kafka.bootstrap_servers, topic_prefix, cache_dir, tmp_path) as worker:
+        kafka.produce(topic, events(0, 200))
+        worker.wait_for_metric("freshet_model_events", 200)
+        kafka.delete(topic)
+        kafka.create(topic)
+        give_up = time.monotonic() + 45
+        while worker.process.poll() is None:
+            assert time.monotonic() < give_up, worker.log[-4000:]
+            kafka.produce(topic, events(0, 20))
+            time.sleep(2)
+        assert worker.process.returncode != 0
+        assert "was made anew" in worker.log.splitlines()[-1]
