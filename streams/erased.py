@@ -90,6 +90,10 @@ class Erased:
             pairs = zip((user.tobytes() for user in users), until, strict=True)
             self._until.update((user, at_ms) for user, at_ms in pairs if at_ms >= since_ms)
 
+    def update(self, other: Erased) -> None:
+        """Note what the other has noted."""
+        self._until.update(other._until)
+
     def known_to(self, arrays: Mapping[str, NDArray[Any]]) -> bool:
         """Whether whoever gave these arrays had forgotten all who were erased here."""
         other = Erased()

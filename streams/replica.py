@@ -185,21 +185,28 @@ class Replica:
         }
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Take up what `arrays` gave.
+        """Take up what `arrays` gave: all of it, or where that raises, nothing.
 
         Raises:
             models.saved.LayoutError: it is another version's.
         """
         kind = type(self.recommender)
-        self.recommender = kind.of_arrays(dict(arrays), self._settings.engine)
-        self.duplicates.load(arrays)
+        recommender = kind.of_arrays(dict(arrays), self._settings.engine)
+        duplicates = Duplicates(self._settings.duplicate_window, self._settings.engine.max_users)
+        duplicates.load(arrays)
         retention_ms = int(self._settings.erasures_retention_days * _DAY_MS)
-        self.erased.load(arrays, int(time.time() * 1000) - retention_ms)
+        erased = Erased()
+        erased.load(arrays, int(time.time() * 1000) - retention_ms)
         places = arrays["applied"].reshape(-1, 3).tolist()
-        self.applied = {partition: Place(*place) for partition, *place in places}
+        applied = {partition: Place(*place) for partition, *place in places}
+        raised: dict[tuple[int, int], str] = {}
         if "raised" in arrays:  # not before dead letters were made of these
-            raised = map(tuple, arrays["raised"].reshape(-1, 2).tolist())
-            self._raised = dict(zip(raised, saved.texts_of("raised.texts", arrays), strict=True))
+            keys = map(tuple, arrays["raised"].reshape(-1, 2).tolist())
+            raised = dict(zip(keys, saved.texts_of("raised.texts", arrays), strict=True))
+        # Nothing below can fail, so what cannot be taken up as a whole has changed nothing.
+        self.recommender, self.duplicates = recommender, duplicates
+        self.applied, self._raised = applied, raised
+        self.erased.update(erased)  # others hold it
 
 
 def _columns(taken: Sequence[Taken[Event]]) -> Interactions:

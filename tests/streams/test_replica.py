@@ -122,6 +122,31 @@ def test_what_an_erased_user_did_before_is_not_learned_again_and_what_follows_is
 def test_who_came_back_after_an_erasure_is_known_after_a_restart_that_reads_it_again() -> None:
     records = log(40, user="ann")
     replica, again = Replica(Settings()), Replica(Settings(erasures_retention_days=1e5))
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("raised", "reshape"),
+        ("applied", "reshape"),
+        ("duplicates.sizes", "zip"),
+        ("erased.until", "zip"),
+    ],
+)
+def test_what_cannot_be_loaded_as_a_whole_changes_nothing(name: str, why: str) -> None:
+    settings = Settings(erasures_retention_days=1e5)
+    full, replica, untouched = Replica(settings), Replica(settings), Replica(settings)
+    raising_at(full, "i4", begun=False)
+    learn(full, log(60))
+    full.erase("u1", NOW_MS)
+    arrays = {each: array.copy() for each, array in full.arrays().items()}
+    arrays[name] = arrays[name].ravel()[:-1]
+    with pytest.raises(ValueError, match=why):
+        replica.load(arrays)
+    assert same(replica, untouched)
+    assert not replica.duplicates
+    assert replica.applied == {}
+    assert not replica.erased.knows("u1")
+
+
     learn(replica, records[:20])
     replica.erase("ann", NOW_MS + 19 - MAX_AHEAD_MS)
     learn(replica, records[20:])
