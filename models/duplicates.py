@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -53,9 +54,16 @@ class Duplicates:
 
     def of(self, users: Iterable[str]) -> Duplicates:
         """What is kept of these users, to try on it what is not yet to be kept."""
-        some = Duplicates(self._window, self._most_users)
+        some = Duplicates(self._window, sys.maxsize)
         some._ids = {user: self._ids[user][:] for user in users if user in self._ids}
         return some
+
+    def keep(self, tried: Duplicates) -> None:
+        """Keep what was tried, on what `of` gave of users who all sent an id since."""
+        for user, ids in tried._ids.items():
+            if self._ids.pop(user, None) is None and len(self._ids) >= self._most_users:
+                del self._ids[next(iter(self._ids))]
+            self._ids[user] = ids
 
     def forget(self, user: str) -> None:
         """Keep nothing of this user."""

@@ -124,7 +124,9 @@ class Replica:
         one by one. It counts an event as it begins with it, and its kernels do not raise: what does
         stands before an event or after it.
         """
-        marks = self.duplicates.of({t.message.user_id for t in kept})
+        marks = self.duplicates.of(
+            {t.message.user_id for t in kept if t.message.event_id is not None}
+        )
         new = [t for t in kept if not marks.seen(t.message.user_id, t.message.event_id)]
         before = self.recommender.events
         try:
@@ -144,8 +146,7 @@ class Replica:
                 one, not_one = self._learn([t], practise)
                 learned, raised = learned + one, raised + not_one
             return learned, raised
-        for t in kept:
-            self.duplicates.seen(t.message.user_id, t.message.event_id)
+        self.duplicates.keep(marks)
         return new, 0
 
     def _note(self, taken: Taken[Event], error: Exception) -> None:

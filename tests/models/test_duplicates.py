@@ -1,5 +1,9 @@
 """An event that arrives twice counts once."""
 
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
 from models.duplicates import Duplicates
 
 
@@ -43,6 +47,30 @@ def test_what_is_tried_on_a_copy_is_not_kept() -> None:
     ]
     assert not duplicates.seen("ann", "2")
     assert not duplicates.seen("bob", "1")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcde"), st.sampled_from("123456")), max_size=60))
+def test_what_is_tried_and_kept_is_what_would_have_been_kept_at_once(
+    sent: list[tuple[str, str]],
+) -> None:
+    at_once, in_parts = (Duplicates(window=3, most_users=10) for _ in range(2))
+    for begin in range(0, len(sent), 7):
+        part = sent[begin : begin + 7]
+        tried = in_parts.of({user for user, _ in part})
+        assert [tried.seen(*each) for each in part] == [at_once.seen(*each) for each in part]
+        in_parts.keep(tried)
+    ours, theirs = in_parts.arrays(), at_once.arrays()
+    assert all(np.array_equal(array, theirs[name]) for name, array in ours.items())
+
+
+def test_users_who_were_tried_make_room_as_others_do() -> None:
+    duplicates = Duplicates(window=3, most_users=2)
+    duplicates.seen("ann", "1")
+    tried = duplicates.of(["bob", "cid"])
+    assert not any(tried.seen(user, "1") for user in ("bob", "cid"))
+    duplicates.keep(tried)
+    assert len(duplicates) == 2
+    assert not duplicates.seen("ann", "1")
 
 
 def test_what_is_saved_and_loaded_is_the_same() -> None:
