@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -98,6 +98,7 @@ class Recommender:
         self._state = growth.new_state(seed)
         self._newcomers = Newcomers()
         self._idle: list[str] = []
+        self._leaving: Callable[[str], None] = _nobody_listens
         self._rules = engine.Rules(
             repeats=_RULE[settings.repeats],
             practice=float(settings.practice),
@@ -118,6 +119,11 @@ class Recommender:
         was last asked."""
         forgotten, self._idle = self._idle, []
         return forgotten
+
+    def tell_of_leaving(self, told: Callable[[str], None]) -> None:
+        """Have `told` called with each user who is about to be forgotten unasked: for being idle,
+        or to make room for others."""
+        self._leaving = told
 
     @property
     def links_told(self) -> int:
@@ -554,6 +560,7 @@ class Recommender:
         since = self._second(now - self.settings.forget_after_days * _DAY)
         idle = growth.idle_since(self._state, self._users.reach, since)
         for user in filter(None, map(self._users.name, idle)):
+            self._leaving(user)
             self.forget(user)
             self._idle.append(user)
 
@@ -583,6 +590,7 @@ class Recommender:
         count = _to_evict(len(self._users), self.settings.max_users)
         away = growth.longest_away(self._state, self._users.numbers, count)
         for number in away:
+            self._leaving(self._users.name(number))
             growth.forget_user(self._state, number)
         self._users.free(away)
 
@@ -705,6 +713,10 @@ class Recommender:
     def _title(self, item: int) -> str:
         facts = self._described.get(item)
         return facts.title if facts and facts.title else self._items.name(item)
+
+
+def _nobody_listens(_user: str) -> None:
+    """Of who is about to be forgotten."""
 
 
 def _to_evict(known: int, most: int) -> int:

@@ -183,14 +183,10 @@ class Segments:
 
     def forget(self, user: str, memory: Memory) -> None:
         """As if the person had never been described; to be called before the engine forgets."""
+        self.uncount(user, memory)
         group = self._groups.pop(user, None)
         if group is None:
             return
-        counted = self._counted.pop(user, 0)
-        if counted:
-            self._count(group, memory, user, 0, counted, away=True)
-            for segment in (self._everybody, *group.segments):
-                segment.people -= 1
         group.members -= 1
         if not group.members:
             del self._alike[group.segments]
@@ -201,6 +197,15 @@ class Segments:
                 self._values[segment.fact.name] -= 1
                 if not self._values[segment.fact.name]:
                     del self._values[segment.fact.name]
+
+    def uncount(self, user: str, memory: Memory) -> None:
+        """As if the person had done nothing yet; to be called before the engine forgets."""
+        counted = self._counted.pop(user, 0)
+        if counted:
+            group = self._groups[user]
+            self._count(group, memory, user, 0, counted, away=True)
+            for segment in (self._everybody, *group.segments):
+                segment.people -= 1
 
     def learn(self, users: Iterable[str], memory: Memory) -> None:
         """Count what these did since they were last counted; who is not described is left out."""

@@ -75,6 +75,7 @@ class Replica:
         self.erased = Erased()
         #: A view of what the engine remembers, through `streams.profiles`: rebuilt, never saved.
         self.segments = Segments(settings.engine.max_users)
+        self._tell_segments()
 
     def learn(
         self, partition: int, taken: Sequence[Taken[Event]], then: Place, *, practise: float
@@ -167,6 +168,9 @@ class Replica:
     def _is_erased(self, taken: Taken[Event]) -> bool:
         return self.erased.covers(taken.message.user_id, done_at(taken))
 
+    def _tell_segments(self) -> None:
+        self.recommender.tell_of_leaving(lambda user: self.segments.uncount(user, self.recommender))
+
     @property
     def changes(self) -> int:
         """Of what `arrays` gives and is dear to do again, how much came since the start: events
@@ -208,6 +212,7 @@ class Replica:
         self.recommender, self.duplicates = recommender, duplicates
         self.applied, self._raised = applied, raised
         self.erased.update(erased)  # others hold it
+        self._tell_segments()
 
 
 def _columns(taken: Sequence[Taken[Event]]) -> Interactions:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from models.interactions import Interactions
 from models.plugged import Plugged
+from models.segments import Fact
 from models.settings import EngineSettings
 from schemas import decode_event
 from schemas.limits import MAX_AHEAD_MS
@@ -72,6 +73,25 @@ def test_idle_users_are_forgotten_with_the_ids_of_what_they_sent() -> None:
     assert len(replica.duplicates) == 0
 
 
+def test_idle_users_leave_what_others_with_their_facts_are_shown() -> None:
+    replica = Replica(Settings(engine=EngineSettings(forget_after_days=1)))
+    away = [f"u{n}" for n in range(7)] + ["v", "w", "x"]
+    for user in [*away, "stranger"]:
+        replica.segments.describe(user, [Fact("country", "DE")], replica.recommender)
+    replica.load({name: array.copy() for name, array in Replica(Settings()).arrays().items()})
+    learn(replica, log(70))
+    for partition, user in enumerate("vwx", start=1):
+        learn(replica, log(1, partition, user=user))
+    assert replica.segments.opinion("stranger")
+    later = log(71, user="here")[70:]
+    later[0].timestamp += 3 * 86_400_000
+    taken = readable(later, decode_event, later[0].timestamp)
+    replica.learn(0, taken, Place(71, later[0].timestamp), practise=1.0)
+    assert replica.recommender.past("u1") is None
+    assert replica.segments.opinion("stranger") == {}
+    assert "u1" in replica.segments  # a profile is the shop's to withdraw
+
+
 @hypothesis(max_examples=15, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 119), st.integers(1, 60)), max_size=8))
 def test_pieces_that_overlap_come_twice_or_come_late_change_nothing(
@@ -102,26 +122,6 @@ def test_from_a_save_and_the_rest_is_the_same_as_from_the_beginning() -> None:
     assert same(whole, resumed)
 
 
-def test_partitions_are_counted_apart() -> None:
-    replica = Replica(Settings())
-    assert learn(replica, log(30, 0, user="a")) == 30
-    assert learn(replica, log(20, 1, user="b")) == 20
-    assert {p: place.offset for p, place in replica.applied.items()} == {0: 30, 1: 20}
-
-
-def test_what_an_erased_user_did_before_is_not_learned_again_and_what_follows_is() -> None:
-    records = log(40, user="ann")
-    replica = Replica(Settings())
-    learn(replica, records[:10])
-    replica.erase("ann", NOW_MS + 19 - MAX_AHEAD_MS)
-    assert b"ann" not in b"".join(array.tobytes() for array in replica.arrays().values())
-    assert learn(replica, records[10:20]) == 0
-    assert learn(replica, records[20:]) == 20
-
-
-def test_who_came_back_after_an_erasure_is_known_after_a_restart_that_reads_it_again() -> None:
-    records = log(40, user="ann")
-    replica, again = Replica(Settings()), Replica(Settings(erasures_retention_days=1e5))
 @pytest.mark.parametrize(
     ("name", "why"),
     [
@@ -147,6 +147,26 @@ def test_what_cannot_be_loaded_as_a_whole_changes_nothing(name: str, why: str) -
     assert not replica.erased.knows("u1")
 
 
+def test_partitions_are_counted_apart() -> None:
+    replica = Replica(Settings())
+    assert learn(replica, log(30, 0, user="a")) == 30
+    assert learn(replica, log(20, 1, user="b")) == 20
+    assert {p: place.offset for p, place in replica.applied.items()} == {0: 30, 1: 20}
+
+
+def test_what_an_erased_user_did_before_is_not_learned_again_and_what_follows_is() -> None:
+    records = log(40, user="ann")
+    replica = Replica(Settings())
+    learn(replica, records[:10])
+    replica.erase("ann", NOW_MS + 19 - MAX_AHEAD_MS)
+    assert b"ann" not in b"".join(array.tobytes() for array in replica.arrays().values())
+    assert learn(replica, records[10:20]) == 0
+    assert learn(replica, records[20:]) == 20
+
+
+def test_who_came_back_after_an_erasure_is_known_after_a_restart_that_reads_it_again() -> None:
+    records = log(40, user="ann")
+    replica, again = Replica(Settings()), Replica(Settings(erasures_retention_days=1e5))
     learn(replica, records[:20])
     replica.erase("ann", NOW_MS + 19 - MAX_AHEAD_MS)
     learn(replica, records[20:])
