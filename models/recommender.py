@@ -226,13 +226,16 @@ class Recommender:
             growth.clear_guest(self._state)
         return ranking
 
-    def given_out(self, rankings: Sequence[Ranking]) -> None:
+    def given_out(self, rankings: Sequence[Ranking], *, explored: bool = True) -> None:
         """These lists go to their users: what they hold was shown (`models.newcomers`). It changes
-        nothing that is learned, and no list that does not explore."""
+        nothing that is learned, and no list that does not explore.
+
+        explored: whether they had places for what is new, so that they count as tries.
+        """
         found = (self._items.get(item.item_id) for each in rankings for item in each.items)
         items = np.array([item for item in found if item is not None], np.int32)
         self._newcomers.reach(len(self._norm))
-        tries = len(rankings) * self._rules.explore
+        tries = len(rankings) * self._rules.explore if explored else 0.0
         self._newcomers.given_out(items, tries, self._may_be_tried)
 
     def upsert_items(self, items: Sequence[ItemFacts]) -> None:

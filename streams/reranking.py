@@ -136,7 +136,9 @@ class Reranking:
         )
         ranking = answered(user, near, recommender.taken(names), ranking, words)
         facts = recommender.facts(item.item_id for item in ranking.items)
-        return reranked(ranking, rules, facts, request.n)
+        ranking = reranked(ranking, rules, facts, request.n)
+        recommender.given_out([ranking], explored=False)  # nothing is in it but what was asked for
+        return ranking
 
     def _shares(
         self,

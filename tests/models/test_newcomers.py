@@ -10,8 +10,8 @@ from streams_of import START, learned, listed, views
 
 from models.catalogue import Choice, ItemFacts
 from models.interactions import Interactions, Kind
-from models.newcomers import MOST, PATIENCE, TOGETHER, Newcomers
-from models.ranking import Ranking
+from models.newcomers import MOST, PATIENCE, SHOWINGS, TOGETHER, Newcomers
+from models.ranking import Ranking, Recommended
 from models.recommender import Recommender
 from models.settings import EngineSettings
 
@@ -163,3 +163,14 @@ def test_the_newest_has_its_turn_first_and_those_that_waited_longest_give_up() -
         seen |= {*newcomers.turn.tolist()}
     assert min(seen - {-1}) == 10
     assert len(seen - {-1, newest[7]}) == (MOST - TOGETHER) / 2
+
+
+def test_a_list_that_does_not_explore_shows_what_it_holds_and_is_no_try() -> None:
+    one, other = shop(), shop()
+    for engine in (one, other):
+        engine.upsert_items([ItemFacts("new")])
+    shown = Ranking("u", (Recommended("new", 0.0, None),))
+    one.given_out([shown] * SHOWINGS, explored=False)
+    number = one._items.get("new")
+    assert one._newcomers.shown[number] == SHOWINGS
+    assert one._newcomers._tries == other._newcomers._tries
