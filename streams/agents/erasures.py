@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import structlog
 
-from schemas import Erasure, decode_erasure
+from schemas import Erasure, Rejected, RejectReason, decode_erasure
+from streams.catalogue import key_text
 from streams.engine import Engine
 from streams.erased import until
 from streams.intake import Intake, Taken
@@ -22,8 +23,19 @@ from streams.transport import Chunk
 log = structlog.get_logger(__name__)
 
 
+_MISKEYED = Rejected(
+    RejectReason.INVALID,
+    "the record's key is not its user_id: the user is forgotten now, but the wish lasts only until "
+    "another record of this key comes; send it again with the user_id as the key",
+)
+
+
 class ErasurePath:
-    """Replaces the newest list of each user erased, and the profile, by a null value."""
+    """Replaces the newest list of each user erased, and the profile, by a null value.
+
+    A wish under another key than its user's is fulfilled, as it must not be missed, and is a dead
+    letter: the topic is compacted, so a worker that comes later might not read of it.
+    """
 
     def __init__(
         self, settings: Settings, intake: Intake, engine: Engine, publisher: Publisher
@@ -35,6 +47,12 @@ class ErasurePath:
         """Take one chunk of one partition; on return its users' lists and profiles are gone."""
         now_ms = int(time.time() * 1000)
         taken, dead = self._intake.take(chunk.records, decode_erasure, now_ms)
+
+        dead += [
+            self._intake.reject(record, _MISKEYED, now_ms)
+            for record, erasure in taken
+            if key_text(record) != erasure.user_id
+        ]
 
         def forget(replica: Replica) -> None:
             for each in taken:

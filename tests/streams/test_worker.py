@@ -216,6 +216,20 @@ def test_what_stands_under_another_key_than_its_own_is_set_aside_and_has_no_effe
     assert run_rules(worker) == ""
 
 
+def test_a_wish_to_be_forgotten_under_another_key_is_fulfilled_and_set_aside(
+    kafka: Kafka, worker: Worker
+) -> None:
+    prefix = worker.topic_prefix
+    kafka.produce(f"{prefix}events", [event("ann", "i1")])
+    kafka.consume(f"{prefix}recommendations", at_least=1)
+    kafka.produce(f"{prefix}erasures", [("another", b'{"user_id": "ann"}')])
+    (letter,) = kafka.consume(f"{prefix}dead-letters", at_least=1)
+    assert "send it again with the user_id as the key" in letter.headers["freshet-detail"].decode()
+    lists = kafka.consume(f"{prefix}recommendations", at_least=2)
+    assert [record.value for record in lists if record.key == b"ann"][-1] is None
+    worker.wait_for_metric("freshet_erasures_total", 1)
+
+
 def run_rules(worker: Worker) -> str:
     """What `freshet rules list --json` says."""
     out = Console(file=io.StringIO())
