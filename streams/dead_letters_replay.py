@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -25,6 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas.dead_letter import PUT_BACK, REPLAY_OF, REPLAYS
+from schemas.limits import MAX_AHEAD_MS
 from streams.dead_letters import Letter, Selection, letters, place_at
 from streams.publisher import Outgoing, Publisher, PublishError
 from streams.settings import Settings, SettingsError
@@ -313,8 +315,8 @@ def from_letter(letter: Letter, settings: Settings) -> PutBack:
     """The record as it was, with headers that say it is a replay.
 
     Raises:
-        Refused: only its beginning was kept, it was put back too often, or it comes from no topic
-            of this installation.
+        Refused: only its beginning was kept, it was put back too often, it is dated ahead, or it
+            comes from no topic of this installation.
     """
     about = letter.about
     if about.cut_from_bytes is not None:
@@ -388,6 +390,11 @@ def _put_back(
     if topic == settings.topic("erasures"):
         # The user is to be forgotten as of now, whatever they did since the record was refused.
         record = record._replace(timestamp_ms=None)
+    elif (dated_ms := record.timestamp_ms) and dated_ms > time.time() * 1000 + MAX_AHEAD_MS:
+        raise Refused(
+            f"its record is dated {_when(dated_ms)}, and brokers take none from more than five "
+            "minutes ahead; put it back then, or repair its timestamp_ms in a line of JSON"
+        )
     own = [header for header in record.headers if header[0] not in (REPLAY_OF, REPLAYS)]
     return PutBack(topic, record._replace(headers=own + marks))
 

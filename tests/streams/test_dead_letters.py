@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -414,6 +415,25 @@ def test_what_a_topic_does_not_take_ends_it_and_only_what_arrived_is_counted(
     assert code == NOT_DONE
     assert "does not take a record of this size" in said
     assert f"1 record put back: 1 on {shop.settings.topic('requests')}" in said
+
+
+@pytest.mark.broker
+def test_what_is_dated_ahead_of_what_brokers_take_is_passed_over_and_the_rest_put_back(
+    shop: Installation,
+) -> None:
+    ahead = int(time.time() * 1000) + 3_600_000
+    letters = [
+        Rejectee(b"1", b"k"),
+        Rejectee(b"2", b"k", timestamp=ahead, offset=4712),
+        Rejectee(b"3", b"k", offset=4713),
+    ]
+    asyncio.run(shop.bury(*letters))
+    code, said = shop.replay(Selection())
+    assert code == SOME_REFUSED
+    assert "its record is dated" in said
+    assert "2 records put back" in said
+    assert "1 refused" in said
+    assert [record.value for record in shop.on("events", 2)] == [b"1", b"3"]
 
 
 @pytest.mark.broker
