@@ -45,12 +45,10 @@ _TURN = re.compile(
 _LIST = re.compile(r"\s*(?:any )?[\w'’-]+(?:, [\w'’-]+)+,? (?:or|nor) [\w'’-]+")
 _LINKING = r"and|or|nor|but|yet|though|although|however|instead|please|thanks"
 _SMALL = r"of|like|any|too|more|similar to|about|a|an|the"
-_EDGE = r"\s,.;:!?()–—-"
+_EDGE = " ,.;:!?()–—-"
 #: What says nothing at either end of a part; and small words at its beginning.
-_LOOSE = re.compile(
-    rf"^(?:(?:{_LINKING})\b|[{_EDGE}])+|(?:\b(?:{_LINKING})|[{_EDGE}])+$",
-    re.I,
-)
+_FIRST_LOOSE = re.compile(rf"^(?:(?:{_LINKING})\b|[{_EDGE}])+", re.I)
+_LAST_LOOSE = re.compile(rf"\b(?:{_LINKING})$", re.I)
 _FIRST_SMALL = re.compile(rf"^(?:(?:{_SMALL})\b|[{_EDGE}])+", re.I)
 _THAT = r"(?:that|this|those|these|them|it|the (?:same|last))(?: (?:one|ones|kind|sort))?"
 _ONLY_THAT = re.compile(rf"^{_THAT}$", re.I)
@@ -62,6 +60,8 @@ _MORE_OF_THAT = re.compile(
 _QUOTED = re.compile(r"[\"“„«]([^\"“”„«»]{1,200})[\"”“»]|(?<!\w)['‘]([^'‘’]{1,200})['’](?!\w)")
 _NAMED = re.compile(r"\b(?:like|similar to|such as|as in) (?=[A-Z0-9À-Þ])")
 _BEFORE_EXAMPLE = re.compile(r"\b(?:like|similar to|such as|as in)\s*$", re.I)
+#: So far from its end what ends a text is looked for, as from its beginning it would take long.
+_NEAR_END = 20
 _MARK = re.compile("\ue000(\\d+)\ue001")
 
 
@@ -114,8 +114,10 @@ def understood(query: str, titles: Titles | None = None) -> Utterance:
         begin = found.end()
         listed = _LIST.match(text, begin)
         after = listed.end() if listed else begin
-        ends = [m.start() for m in (_TURN.search(text, after), _REFUSAL.search(text, after)) if m]
-        at = min(ends, default=len(text))
+        refused = _REFUSAL.search(text, after)
+        at = refused.start() if refused else len(text)
+        if turn := _TURN.search(text, after, at):
+            at = turn.start()
         weight = LESS if found["less"] else RULED_OUT
         unwanted.append(_part(text[begin:at], named, weight=weight))
     wanted.append(text[at:])
@@ -165,7 +167,8 @@ def _without_titles(
     def quoted(found: re.Match[str]) -> str:
         title = found[1] or found[2]
         items = titles.of(title)
-        if _BEFORE_EXAMPLE.search(text[: found.start()]):
+        begin = found.start()
+        if _BEFORE_EXAMPLE.search(text, max(0, begin - _NEAR_END), begin):
             examples.extend(items)
         return mark(title, items) if items else found[0]
 
@@ -181,7 +184,10 @@ def _without_titles(
 
 
 def _tidy(text: str) -> str:
-    return _LOOSE.sub("", text.strip()).strip()
+    text = _FIRST_LOOSE.sub("", text.strip()).rstrip(_EDGE)
+    while found := _LAST_LOOSE.search(text, max(0, len(text) - _NEAR_END)):
+        text = text[: found.start()].rstrip(_EDGE)
+    return text.strip()
 
 
 def _bare(text: str) -> str:
