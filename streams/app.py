@@ -14,6 +14,7 @@ from streams.agents.erasures import ErasurePath
 from streams.agents.events import EventPath
 from streams.agents.keyed import KeyedPath
 from streams.agents.requests import RequestPath
+from streams.agreement import Agreement, client_id
 from streams.answers import Answers
 from streams.catalogue import Catalogue
 from streams.content import Content, is_wanted
@@ -92,6 +93,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     if content is not None:
         followers["vectors of items are"] = content.follower
     watch = Watch(settings, app, engine, followers, metrics)
+    agreement = Agreement(settings, app, metrics)
     health = HealthServer(
         metrics,
         settings.http_host,
@@ -125,7 +127,8 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     # The snapshot before what is learned on top of it, and who is not to be learned from before
     # what is learned; the group is joined by a worker that knows all there is to know.
     beside = [serving, *(content.services if content else ()), *([words] if words else ())]
-    return Parts(app, engine, [health, publisher, watch, *keeper, *followers.values(), *beside])
+    first = [health, publisher, watch, agreement, *keeper]
+    return Parts(app, engine, [*first, *followers.values(), *beside])
 
 
 #: Chunks of a topic in hand at once: many small ones are learned in one turn of the engine.
@@ -166,6 +169,7 @@ def _faust_app(settings: Settings) -> ChunkApp:
     return ChunkApp(
         settings.app_id,
         broker=[f"kafka://{server.strip()}" for server in settings.bootstrap_servers.split(",")],
+        broker_client_id=client_id(settings),
         broker_credentials=broker_credentials(settings),
         broker_max_poll_records=settings.chunk_records,
         broker_session_timeout=settings.session_timeout_seconds,

@@ -84,6 +84,11 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
+        self.disagreeing = Gauge(
+            "freshet_disagreeing_workers",
+            "Workers of the group whose settings make them learn otherwise than this one.",
+            registry=r,
+        )
         self.lag = Gauge(
             "freshet_lag_records",
             "Records on the topic that this worker has yet to take.",

@@ -1,0 +1,45 @@
+"""Workers of one group that do not learn alike are noticed."""
+
+from pathlib import Path
+
+import pytest
+from kafka import Kafka
+from workers import Worker
+
+from models.settings import EngineSettings
+from streams.agreement import client_id, disagreeing
+from streams.settings import Settings
+
+
+def test_only_settings_of_learning_make_workers_disagree() -> None:
+    ours = Settings()
+    same = [Settings(http_port=1), Settings(list_size=3), Settings(snapshots="off")]
+    others = [
+        Settings(seed=1),
+        Settings(duplicate_window=1),
+        Settings(engine=EngineSettings(practice=0.5)),
+    ]
+    members = [*map(client_id, [ours, *same, *others]), "a-version-before"]
+    assert disagreeing(ours, members) == len(others)
+
+
+@pytest.mark.broker
+@pytest.mark.slow
+def test_workers_with_different_settings_say_so_until_they_agree(
+    kafka: Kafka, topic_prefix: str, cache_dir: Path, tmp_path: Path
+) -> None:
+    def worker(name: str, **environment: str) -> Worker:
+        folder = tmp_path / name
+        folder.mkdir()
+        return Worker(kafka.bootstrap_servers, topic_prefix, cache_dir, folder, environment)
+
+    with worker("one") as one:
+        assert one.metric("freshet_disagreeing_workers") == 0
+        with worker("other", FRESHET_SEED="5") as other:
+            for each in (one, other):
+                each.wait_for_metric("freshet_disagreeing_workers", 1)
+                assert "other settings of learning" in each.log
+            assert other.terminate() == 0
+        with worker("alike"):
+            one.wait_until_ready()
+            assert one.metric("freshet_disagreeing_workers") == 0
