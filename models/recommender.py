@@ -21,7 +21,7 @@ from models.formats import FORMAT, of_present_format
 from models.ids import Ids
 from models.interactions import Interactions, Past
 from models.newcomers import Newcomers
-from models.numeric import widened
+from models.numeric import uniform, widened
 from models.ranking import Ranking, Reason, Recommended
 from models.reasons import NAMED, SOURCES
 from models.reasons import sentence as reasons_in_words
@@ -225,6 +225,17 @@ class Recommender:
         if context_items:
             growth.clear_guest(self._state)
         return ranking
+
+    def tried(self, ranking: Ranking, n: int, *, guest: bool = False) -> Recommended | None:
+        """The item to which a list of `n` that was just made gives its last place because few have
+        taken it; None where it gives none. guest: whether it was made with `context_items`."""
+        items = ranking.items
+        if n < 2 or len(items) < n:
+            return None
+        user = GUEST if guest else self._users.get(ranking.user_id, GUEST)
+        last = self._items.get(items[-1].item_id)
+        few = self._state.covisitation.taken[last] < engine.FEW
+        return items[-1] if few and self._draw(user) < self._rules.explore else None
 
     def given_out(self, rankings: Sequence[Ranking], *, explored: bool = True) -> None:
         """These lists go to their users: what they hold was shown (`models.newcomers`). It changes
@@ -503,6 +514,14 @@ class Recommender:
         shown = self._norm.copy()
         shown[: len(self._hidden_items)][self._hidden_items] = 0
         return shown
+
+    def _draw(self, user: int) -> float:
+        """As `engine._draw`."""
+        draw = self._state.clock[engine.TAKEN : engine.TAKEN + 1].astype(np.uint64)
+        with np.errstate(over="ignore"):
+            draw *= np.uint64(0x9E3779B1)
+            draw += np.uint64(user)
+            return float(uniform.py_func(draw))
 
     def _may_be_tried(self, number: int) -> bool:
         """Whether it may be recommended and few have taken it."""

@@ -18,7 +18,9 @@ ranker's, whose softmax is the chance that the item is taken next (`models.ranke
             sim is the Jaccard overlap |A ∩ B| / |A ∪ B| of the two items' categories or, where
             vectors are given, their cosine, no less than 0. With d = 0 the order is that of s'.
 
-Caps and diversity look at the list only: they change nothing that is learned.
+Caps and diversity look at the list only: they change nothing that is learned. An item that has the
+last place of the engine's list to be tried (`models.newcomers`) has that of the one chosen too,
+unless it is banned or beyond a cap: it is there as few have taken it, so its score is low.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from models.catalogue import Choice, ItemFacts
-from models.ranking import Ranking
+from models.ranking import Ranking, Recommended
 
 LONGER = 5
 """How many times more items than wanted the rules choose from."""
@@ -126,6 +128,12 @@ class Rules:
         else:
             chosen = self._within_caps(order.tolist(), said, n)
         return chosen, np.minimum.accumulate(boosted[chosen]).tolist()
+
+    def admit(self, item: ItemFacts | None, listed: Sequence[ItemFacts | None]) -> bool:
+        """Whether bans and caps let an item into a list with these."""
+        said = self._says(item)
+        counts = Counter(c for other in listed for c in self._says(other).categories)
+        return not said.banned and all(counts[c] < self._most(c) for c in said.categories)
 
     def _within_caps(self, order: Sequence[int], said: Sequence[_Said], n: int) -> list[int]:
         if not self.caps and self.cap is None:
@@ -223,6 +231,20 @@ def reranked(ranking: Ranking, rules: Rules, facts: Sequence[ItemFacts | None], 
             for place, score in zip(chosen, scores, strict=True)
         ),
     )
+
+
+def ending_with(
+    ranking: Ranking, last: Recommended, rules: Rules, facts: Sequence[ItemFacts | None], n: int
+) -> Ranking:
+    """The list of `n` with this item in its last place, where the rules let it in; as it is where
+    it has it already. facts: of the list's items, in order, and of the last."""
+    kept = ranking.items[: n - 1]
+    if any(item.item_id == last.item_id for item in ranking.items[:n]):
+        return ranking
+    if not rules.admit(facts[-1], facts[: len(kept)]):
+        return ranking
+    score = min(last.score, kept[-1].score) if kept else last.score
+    return Ranking(ranking.user_id, (*kept, replace(last, score=score)))
 
 
 def _overlap(has: NDArray[np.float32]) -> Scores:

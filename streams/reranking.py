@@ -22,9 +22,9 @@ from models.catalogue import Choice, Where
 from models.content.words import answered
 from models.editorial import EditorsList, blended, share_of_editors
 from models.pool import Said, pooled
-from models.ranking import Ranking
+from models.ranking import Ranking, Recommended
 from models.recommender import Recommender
-from models.rules import LONGER, Boost, Rules, reranked
+from models.rules import LONGER, Boost, Rules, ending_with, reranked
 from models.segments import SOURCE as SEGMENTS
 from models.segments import Segments, share_of_segments
 from schemas import Condition, Editorial, Request, Rule, RuleKind, decode_editorial, decode_rule
@@ -74,11 +74,8 @@ class Reranking:
         shares = self._shares(recommender, users, lists)
         # A longer list costs more: only those have one of whose list others have a say.
         chosen_from = [bool(rules.reorder or share.editors) for share in shares]
-        long = iter(
-            recommender.recommend(
-                [*itertools.compress(users, chosen_from)], now, min(LONGER * n, LONGEST_LIST)
-            )
-        )
+        longer_n = min(LONGER * n, LONGEST_LIST)
+        long = iter(recommender.recommend([*itertools.compress(users, chosen_from)], now, longer_n))
         short = iter(
             recommender.recommend(
                 [user for user, longer in zip(users, chosen_from, strict=True) if not longer],
@@ -86,10 +83,11 @@ class Reranking:
                 n,
             )
         )
-        rankings = [
-            self._finished(recommender, next(long if longer else short), rules, lists, share, n)
-            for longer, share in zip(chosen_from, shares, strict=True)
-        ]
+        rankings = []
+        for longer, share in zip(chosen_from, shares, strict=True):
+            ranking = next(long if longer else short)
+            tried = recommender.tried(ranking, longer_n if longer else n)
+            rankings.append(self._finished(recommender, ranking, tried, rules, lists, share, n))
         recommender.given_out(rankings)
         return rankings
 
@@ -98,17 +96,20 @@ class Reranking:
         only, user, n = choice_of_request(request), request.user_id, request.n
         rules, lists = self._rules, [each for each in self._lists if each.holds(now)]
         share = self._shares(recommender, [user], lists, more=len(request.context_items))[0]
-        longer = rules.reorder or share.editors
+        asked = min(LONGER * n, LONGEST_LIST) if rules.reorder or share.editors else n
         ranking = recommender.answer(
             user,
             now,
-            min(LONGER * n, LONGEST_LIST) if longer else n,
+            asked,
             only=only,
             exclude=request.exclude,
             context_items=request.context_items,
         )
+        tried = recommender.tried(ranking, asked, guest=bool(request.context_items))
         left_out = {*request.exclude, *request.context_items}
-        ranking = self._finished(recommender, ranking, rules, lists, share, n, only, left_out)
+        ranking = self._finished(
+            recommender, ranking, tried, rules, lists, share, n, only, left_out
+        )
         recommender.given_out([ranking])
         return ranking
 
@@ -163,6 +164,7 @@ class Reranking:
         self,
         recommender: Recommender,
         ranking: Ranking,
+        tried: Recommended | None,
         rules: Rules,
         lists: Sequence[EditorsList],
         share: _Shares,
@@ -170,7 +172,8 @@ class Reranking:
         only: Choice = Choice(),  # noqa: B008
         left_out: set[str] | frozenset[str] = frozenset(),
     ) -> Ranking:
-        """Rules last, as what others put forward must keep to them too."""
+        """Rules last, as what others put forward must keep to them too; but for the item that has
+        its place to be tried."""
         if not rules.reorder and not any(share):
             return ranking
         if share.segments:
@@ -182,10 +185,15 @@ class Reranking:
         if share.editors:
             allowed = _allowed(recommender, ranking, lists, only, left_out)
             ranking = blended(ranking, allowed, share.editors)
-        if not rules.reorder:
-            return Ranking(ranking.user_id, ranking.items[:n])
-        facts = recommender.facts(item.item_id for item in ranking.items)
-        return reranked(ranking, rules, facts, n)
+        if rules.reorder:
+            facts = recommender.facts(item.item_id for item in ranking.items)
+            ranking = reranked(ranking, rules, facts, n)
+        ranking = Ranking(ranking.user_id, ranking.items[:n])
+        if tried is None:
+            return ranking
+        ids = [item.item_id for item in ranking.items[: n - 1]]
+        facts = recommender.facts([*ids, tried.item_id])
+        return ending_with(ranking, tried, rules, facts, n)
 
     async def _take_rules(self, standing: Mapping[str, Rule]) -> None:
         rules = rules_of(list(standing.values()))

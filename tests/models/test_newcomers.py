@@ -174,3 +174,24 @@ def test_a_list_that_does_not_explore_shows_what_it_holds_and_is_no_try() -> Non
     number = one._items.get("new")
     assert one._newcomers.shown[number] == SHOWINGS
     assert one._newcomers._tries == other._newcomers._tries
+
+
+def test_what_is_tried_is_known_of_every_list() -> None:
+    """The lists that differ from those of the same engine when it does not explore."""
+    engine = shop(explore=0.3)
+    users = [*USERS, "a stranger"]
+    told = 0
+    for event in range(20):
+        exploring = engine.recommend(users, LATE, 10)
+        tried = [engine.tried(ranking, 10) for ranking in exploring]
+        rules = engine._rules
+        engine._rules = rules._replace(explore=0.0)
+        plain = engine.recommend(users, LATE, 10)
+        engine._rules = rules
+        for one, other, item in zip(exploring, plain, tried, strict=True):
+            differ = [i.item_id for i in one.items] != [i.item_id for i in other.items]
+            assert differ <= (item is not None)
+            assert item is None or item == one.items[-1]
+        told += sum(item is not None for item in tried)
+        engine.learn(Interactions.of([("w", f"p{event}", Kind.VIEW, None, LATE)]))
+    assert 0.2 < told / (20 * len(users)) < 0.4
