@@ -4,7 +4,9 @@
                                      [--users 100000] [--trials 50] [--json FILE]
 
 CPU: the same events at the same rate, and as fast as lists come, to one worker and to two; what
-their processes used. Propagation: a user whose partition one worker serves takes an item that
+their processes used. And to two that share nothing but the machine, each with topics of its own:
+what is dearer with these is the machine's, what is dearer still with two that share is ours.
+Propagation: a user whose partition one worker serves takes an item that
 nobody knew, after one that others know; from then on new users of the other worker take the latter,
 one every 20 ms, until a list of theirs holds the new item: from the click handed to the producer to
 that list in a consumer's hands. Kill: with so many users known, one of two workers gets SIGKILL
@@ -24,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from benchmarks.load import Order, load, started
+from benchmarks.load import Order, Seen, load, started
 from benchmarks.machine import machine, print_machine
 from benchmarks.scratch import scratch
 from benchmarks.stream import Record, records
@@ -36,6 +38,7 @@ from streams.settings import Settings
 from streams.settings import load as settings_of
 
 WAITING = 1024
+FASTEST = "as fast as lists come"
 MOST_PER_SECOND = 10_000
 SETTLE_SECONDS = 5.0
 PROBE_EVERY_S = 0.02
@@ -80,6 +83,31 @@ class Bench:
             "cpu us an event": round(used / seen.sent * 1e6),
             "p50 ms": seen.percentile_ms(50),
             "p99 ms": seen.percentile_ms(99),
+        }
+
+    def apart(self, stream: list[Record], fill: int, seconds: float) -> Figures:
+        """Two workers on topics of their own, each with half of the load, as fast as lists come."""
+        with self.workers("apart-a-", 1) as one, self.workers("apart-b-", 1) as other:
+            both = [(settings, running[0]) for settings, running in (one, other)]
+
+            def under(records: list[Record], seconds: float) -> list[Seen]:
+                loads = [
+                    started(
+                        Order(s.bootstrap_servers, s.topic_prefix, seconds, window=WAITING // 2),
+                        records,
+                    )
+                    for s, _ in both
+                ]
+                return [load.result() for load in loads]
+
+            under(stream[:fill], 3600)
+            before = sum(worker.cpu_seconds() for _, worker in both)
+            seen = under(stream[fill:], seconds)
+            used = sum(worker.cpu_seconds() for _, worker in both) - before
+        return {
+            "workers": 2,
+            "events per second": round(sum(s.answered_per_second for s in seen)),
+            "cpu us an event": round(used / sum(s.sent for s in seen) * 1e6),
         }
 
     def propagation(self, stream: list[Record], trials: int) -> Figures:
@@ -205,7 +233,7 @@ def main() -> None:
     print_machine(facts)
     orders: dict[str, dict[str, float]] = {
         f"at {asked.rate:g} a second": {"per_second": asked.rate},
-        "as fast as lists come": {"window": WAITING},
+        FASTEST: {"window": WAITING},
     }
     with scratch() as (folder, broker):
         bench = Bench(broker, folder)
@@ -213,12 +241,16 @@ def main() -> None:
             for n in (1, 2):
                 figures = bench.cpu(n, stream, asked.fill, seconds=asked.seconds, **order)
                 note(f"{_workers(n)}, {how}", figures)
+        apart = bench.apart(stream, asked.fill, asked.seconds)
+        note(f"two workers apart, {FASTEST}", apart)
         told = bench.propagation(stream[: asked.fill], asked.trials)
         note("one learns what the other was told", told)
         note("one of two is killed", bench.kill(asked.users, asked.rate))
     for how in orders:
         one, two = (found[f"{_workers(n)}, {how}"]["cpu us an event"] for n in (1, 2))
         print(f"\nCPU per event of two workers, {how}: {two / one:.2f} × one worker's")
+        if how == FASTEST:
+            print(f"of two that share nothing: {apart['cpu us an event'] / one:.2f} ×")
     if asked.json:
         asked.json.write_text(json.dumps({"machine": facts, "two_workers": found}, indent=1) + "\n")
 
