@@ -2,11 +2,11 @@
 
     python -m benchmarks.soak [--minutes 30] [--load 0.8] [--events FILE] [--json FILE]
 
-As in `benchmarks.freshness`, the worker first learns `--fill` events and its capacity is measured;
-then it gets that share of it. Memory is the worker's resident set, every five seconds; its slope is
-that of a least-squares line over the second half, as the first still meets new users and items.
-The users and items of the stream are met again and again, so what grows is their histories, until
-each holds `max_history` events.
+The same `--known` events come again and again, and of each user the newest 64 are kept: after four
+rounds nothing of the model can grow any more, in size or in what a list costs. Only then the
+capacity is measured, as in `benchmarks.freshness`, and the worker gets that share of it. Memory is
+the worker's resident set, every five seconds; its slope is that of a least-squares line over the
+second half.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from schemas import Event, EventType, decode_event, encode
 from streams.settings import load as settings_of
 
 LOOK_SECONDS = 5.0
+HISTORY, ROUNDS = 64, 4
+CAPACITY_SECONDS = 20.0
+MOST_PER_SECOND = 6_000
 
 
 class Memory(threading.Thread):
@@ -57,13 +60,13 @@ class Memory(threading.Thread):
         return float(np.polyfit(self.seconds[half:], self.mib[half:], 1)[0]) * 3600
 
 
-def repeated(stream: list[Record], count: int) -> list[Record]:
-    """The stream again and again, each event with an `event_id` of its own."""
+def repeated(known: list[Record], begin: int, count: int) -> list[Record]:
+    """`count` events of those that come again and again, each with its own `event_id` (its number,
+    from `begin` on)."""
     now_ms = int(time.time() * 1000)
-    first = int(decode_event(stream[0][1], now_ms, now_ms).event_id or 0) + len(stream)
     return [
-        (key, encode(Event(e.user_id, e.item_id, EventType.CLICK, event_id=str(first + n))))
-        for n, (key, value) in enumerate(islice(cycle(stream), count))
+        (key, encode(Event(e.user_id, e.item_id, EventType.CLICK, event_id=str(n))))
+        for n, (key, value) in enumerate(islice(cycle(known), begin, begin + count), begin)
         for e in (decode_event(value, now_ms, now_ms),)
     ]
 
@@ -72,23 +75,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--load", type=float, default=0.8, help="share of the measured capacity")
-    parser.add_argument("--fill", type=int, default=50_000)
+    parser.add_argument("--known", type=int, default=50_000, help="events that come again")
     parser.add_argument("--events", type=Path, help="a file of events; made up where not given")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     facts, seconds = machine(), asked.minutes * 60
-    stream = records(2 * asked.fill + 100_000, asked.events)
-    known = stream[-asked.fill :]
+    known = records(asked.known, asked.events)
+    fill = ROUNDS * asked.known
+    before = fill + int(CAPACITY_SECONDS * MOST_PER_SECOND)
     with scratch() as (folder, broker):
         settings = settings_of(
             options={"bootstrap_servers": broker.bootstrap_servers, "topic_prefix": "soak-"}
         )
-        bench = Bench(settings, broker, Worker(settings, folder))
-        most = capacity(bench, stream, asked.fill, 20)["events per second"]
+        worker = Worker(settings, folder, more={"FRESHET_ENGINE__MAX_HISTORY": str(HISTORY)})
+        bench = Bench(settings, broker, worker)
+        found = capacity(bench, repeated(known, 0, before), fill, CAPACITY_SECONDS)
+        most = found["events per second"]
         memory = Memory(bench.worker)
         memory.start()
-        again = repeated(known, int(seconds * most * asked.load * 1.05))
-        figures, seen = bench.run(again, seconds=seconds, per_second=most * asked.load)
+        stream = repeated(known, before, int(seconds * most * asked.load * 1.05))
+        figures, seen = bench.run(stream, seconds=seconds, per_second=most * asked.load)
         memory.stop()
         bench.worker.stop()
     minute = (np.array(seen.sent_at) // 60).astype(int)
