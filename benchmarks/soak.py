@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.freshness import Bench, capacity
 from benchmarks.machine import machine, print_machine
 from benchmarks.scratch import scratch
-from benchmarks.stream import Record, records
+from benchmarks.stream import ITEMS, Record, records
 from benchmarks.worker import Worker
 from schemas import Event, EventType, decode_event, encode
 from streams.settings import load as settings_of
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     facts, seconds = machine(), asked.minutes * 60
-    known = records(asked.known, asked.events)
+    known = records(ITEMS + asked.known, asked.events)[-asked.known :]
     fill = ROUNDS * asked.known
     before = fill + int(CAPACITY_SECONDS * MOST_PER_SECOND)
     with scratch() as (folder, broker):
