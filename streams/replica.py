@@ -90,7 +90,7 @@ class Replica:
         """
         begin = self.applied.get(partition, Place(0, 0))
         after = [t for t in taken if t.record.offset >= begin.offset]
-        kept = [t for t in after if not self._is_erased(t)]
+        kept = [t for t in after if not self._is_erased(t)] if self.erased else after
         try:
             new, raised = self._learn(kept, practise)
         finally:
