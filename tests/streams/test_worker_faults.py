@@ -134,15 +134,15 @@ def test_a_worker_whose_topic_is_deleted_says_so_and_ends(
         worker.wait_for_metric("freshet_model_events", 100)
         kafka.delete(topic)
         give_up = time.monotonic() + 15
-        status, said = 200, ""
+        answers = set()
         while worker.process.poll() is None:
-            if status == 200:
-                with suppress(OSError):
-                    status, said = worker.get("/readyz")
+            with suppress(OSError):
+                answers.add(worker.get("/readyz"))
             assert time.monotonic() < give_up, worker.log[-4000:]
             time.sleep(0.1)
         assert worker.process.returncode != 0
-        assert (status, f"{topic} is gone" in said) == (503, True)
+        # While the group finds itself anew, none is assigned; that may be said first.
+        assert (503, f"{topic} is gone from the brokers\n") in answers
         assert f"{topic} is gone from the brokers" in worker.log.splitlines()[-1]
 
 
