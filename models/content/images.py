@@ -15,6 +15,15 @@ from models.content.encoder import EncoderUnavailable, SentenceEncoder, loaded
 MOST_PIXELS = 50_000_000
 """A picture of more is not unpacked: a file of some kilobytes can claim billions of them."""
 
+MOST_PIXELS_A_SIDE = 65_535
+"""As in a JPEG or GIF. A PNG may claim more, and a picture of one column and fifty million rows takes
+four gigabytes, as every row has memory of its own."""
+
+_MOST_SCANS = 500
+"""Of a JPEG. Those made for the web have about ten, and every one costs as much as the whole picture
+has pixels, however few bytes it has."""
+
+_JPEG, _JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xda"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
 _LONGER_SIDE = 512
 """Models of this kind look at 224 to 384 pixels a side."""
@@ -46,14 +55,17 @@ def picture_of(data: bytes) -> Any:
     """The picture (PIL, RGB, at most some hundred pixels a side) in a JPEG, PNG, WebP or GIF file.
 
     Raises:
-        NoPicture: it is none, is damaged, or has too many pixels.
+        NoPicture: it is none, is damaged, or would take too much to unpack.
     """
     from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as file:
-            if file.width * file.height > MOST_PIXELS:
+            long = max(file.size) > MOST_PIXELS_A_SIDE
+            if long or file.width * file.height > MOST_PIXELS:
                 raise NoPicture(f"{file.width} × {file.height} pixels are too many")
+            if data.startswith(_JPEG) and data.count(_JPEG_SCAN) > _MOST_SCANS:
+                raise NoPicture(f"it has more than {_MOST_SCANS} scans")
             file.draft("RGB", (_LONGER_SIDE, _LONGER_SIDE))  # a JPEG is unpacked no larger
             picture = file.convert("RGB")
             picture.thumbnail((_LONGER_SIDE, _LONGER_SIDE))

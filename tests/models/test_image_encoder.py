@@ -11,7 +11,14 @@ import pytest
 from tiny_clip import picture, tiny_clip
 
 from models.content.encoder import EncoderUnavailable, SentenceEncoder
-from models.content.images import MOST_PIXELS, NoPicture, PicturedEncoder, picture_of, why_no_images
+from models.content.images import (
+    MOST_PIXELS,
+    MOST_PIXELS_A_SIDE,
+    NoPicture,
+    PicturedEncoder,
+    picture_of,
+    why_no_images,
+)
 from models.content.text import content_key
 
 pytestmark = pytest.mark.skipif(
@@ -66,6 +73,22 @@ def test_a_small_file_that_claims_to_be_huge_is_not_unpacked() -> None:
     with pytest.raises(NoPicture, match="too many"):
         picture_of(file.getvalue())
     assert picture_of(picture("red", (3000, 1000), "JPEG")).size == (512, 171)
+
+
+def test_a_picture_of_very_many_rows_or_scans_is_not_unpacked() -> None:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("1", (1, MOST_PIXELS_A_SIDE + 1)).save(file, "PNG")
+    with pytest.raises(NoPicture, match="too many"):
+        picture_of(file.getvalue())
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(file, "JPEG", progressive=True)
+    whole = file.getvalue()
+    assert picture_of(whole).size == (64, 64)
+    last = whole.rindex(b"\xff\xda")
+    with pytest.raises(NoPicture, match="scans"):
+        picture_of(whole[:last] + whole[last:-2] * 500 + whole[-2:])
 
 
 def test_a_model_that_knows_no_pictures_is_refused_with_a_sentence(
