@@ -154,12 +154,18 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
         return web.Response(body=msgspec.json.encode(found), content_type="application/json")
 
     def _tells_of_users(self, request: web.Request) -> bool:
-        """Who asks from the same machine has the address that is asked."""
+        """Who asks from the same machine has the address that is asked, and so has a proxy there,
+        whoever asks through it."""
         if self._told_of_users == "local" and (transport := request.transport) is not None:
+            if any(name in request.headers for name in _OF_PROXIES):
+                return False
             here, there = map(transport.get_extra_info, ("sockname", "peername"))
             return bool(here[0] == there[0])
         return self._told_of_users == "on"
 
+
+#: What proxies say, of whom they ask for or of themselves.
+_OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 _NO_ITEM = "nothing is known of the item {!r}\n"
 _NO_USER = (

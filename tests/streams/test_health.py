@@ -137,6 +137,16 @@ def test_who_is_alike_is_told_to_whom_the_settings_say(
     served(work, "0.0.0.0", told_of_users)
 
 
+@pytest.mark.parametrize("name", ["Forwarded", "X-Forwarded-For", "x-real-ip", "Via"])
+def test_who_asks_through_a_proxy_is_not_here(name: str) -> None:
+    async def work(port: int) -> None:
+        through = asked("user=hermit").replace(b"Host: a", f"Host: a\r\n{name}: 8.8.8.8".encode())
+        assert (await answer(port, through)).startswith(b"HTTP/1.1 403")
+        assert (await answer(port, asked("user=hermit"))).startswith(b"HTTP/1.1 200")
+
+    served(work)
+
+
 @pytest.mark.parametrize(
     "query", ["", "user=", "user=ann&item=tea", "user=ann&n=0", "user=ann&n=x"]
 )
