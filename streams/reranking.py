@@ -189,7 +189,7 @@ class Reranking:
             facts = recommender.facts(item.item_id for item in ranking.items)
             ranking = reranked(ranking, rules, facts, n)
         ranking = Ranking(ranking.user_id, ranking.items[:n])
-        if tried is None:
+        if tried is None or n < 2:  # as in the engine, the best has the only place
             return ranking
         ids = [item.item_id for item in ranking.items[: n - 1]]
         facts = recommender.facts([*ids, tried.item_id])

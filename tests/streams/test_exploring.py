@@ -96,3 +96,12 @@ def test_scores_never_rise_along_a_list_that_ends_with_what_is_tried(engine: Rec
     for ranking in reranking(Rules(boosts=(BOOST,))).recommend(engine, USERS, NOW, 10):
         scores = [item.score for item in ranking.items]
         assert scores == sorted(scores, reverse=True)
+
+
+def test_a_list_of_one_is_not_given_to_what_is_tried(engine: Recommender) -> None:
+    engine.hide(())
+    made = reranking(Rules(boosts=(BOOST,)))
+    lists = made.recommend(engine, USERS, NOW, 1)
+    lists += [made.answer(engine, Request(user_id=user, ts=0, n=1), NOW) for user in USERS]
+    assert all(len(ranking.items) == 1 for ranking in lists)
+    assert new_ones([[ranking.items[0].item_id] for ranking in lists]) < len(USERS) / 4
