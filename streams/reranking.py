@@ -22,7 +22,7 @@ from models.catalogue import Choice, Where
 from models.content.words import answered
 from models.editorial import EditorsList, blended, share_of_editors
 from models.pool import Said, pooled
-from models.ranking import Ranking, Recommended
+from models.ranking import Ranking
 from models.recommender import Recommender
 from models.rules import LONGER, Boost, Rules, ending_with, reranked
 from models.segments import SOURCE as SEGMENTS
@@ -73,9 +73,10 @@ class Reranking:
         rules, lists = self._rules, [each for each in self._lists if each.holds(now)]
         shares = self._shares(recommender, users, lists)
         # A longer list costs more: only those have one of whose list others have a say.
-        chosen_from = [bool(rules.reorder or share.editors) for share in shares]
-        longer_n = min(LONGER * n, LONGEST_LIST)
-        long = iter(recommender.recommend([*itertools.compress(users, chosen_from)], now, longer_n))
+        chosen_from = [_is_chosen_from(rules, share) for share in shares]
+        long = iter(
+            recommender.recommend([*itertools.compress(users, chosen_from)], now, _longer(n))
+        )
         short = iter(
             recommender.recommend(
                 [user for user, longer in zip(users, chosen_from, strict=True) if not longer],
@@ -83,11 +84,10 @@ class Reranking:
                 n,
             )
         )
-        rankings = []
-        for longer, share in zip(chosen_from, shares, strict=True):
-            ranking = next(long if longer else short)
-            tried = recommender.tried(ranking, longer_n if longer else n)
-            rankings.append(self._finished(recommender, ranking, tried, rules, lists, share, n))
+        rankings = [
+            self._finished(recommender, next(long if longer else short), rules, lists, share, n)
+            for longer, share in zip(chosen_from, shares, strict=True)
+        ]
         recommender.given_out(rankings)
         return rankings
 
@@ -96,19 +96,25 @@ class Reranking:
         only, user, n = choice_of_request(request), request.user_id, request.n
         rules, lists = self._rules, [each for each in self._lists if each.holds(now)]
         share = self._shares(recommender, [user], lists, more=len(request.context_items))[0]
-        asked = min(LONGER * n, LONGEST_LIST) if rules.reorder or share.editors else n
         ranking = recommender.answer(
             user,
             now,
-            asked,
+            _longer(n) if _is_chosen_from(rules, share) else n,
             only=only,
             exclude=request.exclude,
             context_items=request.context_items,
         )
-        tried = recommender.tried(ranking, asked, guest=bool(request.context_items))
         left_out = {*request.exclude, *request.context_items}
         ranking = self._finished(
-            recommender, ranking, tried, rules, lists, share, n, only, left_out
+            recommender,
+            ranking,
+            rules,
+            lists,
+            share,
+            n,
+            only,
+            left_out,
+            guest=bool(request.context_items),
         )
         recommender.given_out([ranking])
         return ranking
@@ -164,22 +170,24 @@ class Reranking:
         self,
         recommender: Recommender,
         ranking: Ranking,
-        tried: Recommended | None,
         rules: Rules,
         lists: Sequence[EditorsList],
         share: _Shares,
         n: int,
         only: Choice = Choice(),  # noqa: B008
         left_out: set[str] | frozenset[str] = frozenset(),
+        *,
+        guest: bool = False,
     ) -> Ranking:
         """Rules last, as what others put forward must keep to them too; but for the item that has
-        its place to be tried."""
+        its place to be tried. guest: as of `Recommender.tried`."""
         if not rules.reorder and not any(share):
             return ranking
+        longer = _is_chosen_from(rules, share)
+        tried = recommender.tried(ranking, _longer(n) if longer else n, guest=guest)
         if share.segments:
             said = self._segments.opinion(ranking.user_id)
             said = _allowed_opinion(recommender, ranking.user_id, said, only, left_out)
-            longer = rules.reorder or share.editors
             ranking = pooled(ranking, SEGMENTS, said, share.segments, None if longer else n)
             self._metrics.segment_lists.inc(bool(said))
         if share.editors:
@@ -210,6 +218,15 @@ class Reranking:
     async def _take_lists(self, standing: Mapping[str, Editorial]) -> None:
         self._lists = [editors_list(each) for each in standing.values()]
         self._metrics.editorial_lists.set(len(self._lists))
+
+
+def _is_chosen_from(rules: Rules, share: _Shares) -> bool:
+    """Whether a list is chosen from a longer one of the engine's."""
+    return bool(rules.reorder or share.editors)
+
+
+def _longer(n: int) -> int:
+    return min(LONGER * n, LONGEST_LIST)
 
 
 def _allowed_opinion(
