@@ -82,10 +82,16 @@ class EventLog:
         applied = self._applied.get(partition, 0)
         end = await self.follower.end(partition)
         if end is not None and end < applied:
-            await self._app.crash(self._other(partition, _ends(end, applied)))
+            await self._end(partition, _ends(end, applied))
 
     async def _set_back(self, partition: int, offset: int) -> None:
-        await self._app.crash(self._other(partition, f"began anew, at offset {offset}"))
+        await self._end(partition, f"began anew, at offset {offset}")
+
+    async def _end(self, partition: int, how: str) -> None:
+        """End the worker. This never returns: whoever goes on would learn of the other log from
+        where this one ended, and the last snapshot would fit it."""
+        await self._app.crash(self._other(partition, how))
+        await asyncio.Event().wait()
 
     async def has_come(self, places: Mapping[int, int]) -> None:
         """Note up to which offset the replica has learned each of these partitions."""

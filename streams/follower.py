@@ -133,9 +133,13 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
                     await self.sleep(_RETRY_SECONDS)
                     continue
                 kept = self._keep_places(consumer)  # what was fetched of these may be from anywhere
+                # Before the first is applied: meanwhile others may be handed over and come back.
+                set_back = {
+                    tp for tp, rs in fetched.items() if rs[0].offset < self._next.get(tp, 0)
+                }
                 for tp, records in fetched.items():
                     if tp not in self._paused | kept:
-                        if records[0].offset < self._next.get(tp, 0):
+                        if tp in set_back:
                             await self._when_set_back(tp.partition, records[0].offset)
                         await self._apply(tp.partition, records)
                         self._next[tp] = records[-1].offset + 1

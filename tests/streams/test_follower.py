@@ -2,17 +2,78 @@
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from aiokafka import ConsumerRecord
+from aiokafka import ConsumerRecord, TopicPartition
 from kafka import Kafka
 
+from streams import follower as module
 from streams.follower import Follower
 from streams.settings import Settings
 
-pytestmark = pytest.mark.broker
+
+class Consumer:
+    """Of two partitions with a record each, which come together."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.tps = [TopicPartition("events", partition) for partition in (0, 1)]
+        self.fetched: dict[TopicPartition, list[Any]] = {
+            tp: [SimpleNamespace(offset=0)] for tp in self.tps
+        }
+
+    async def start(self) -> None: ...
+    async def stop(self) -> None: ...
+    def seek(self, tp: TopicPartition, offset: int) -> None: ...
+    def pause(self, *tps: TopicPartition) -> None: ...
+    def resume(self, *tps: TopicPartition) -> None: ...
+
+    def assignment(self) -> set[TopicPartition]:
+        return {*self.tps}
+
+    async def beginning_offsets(self, tps: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(tps, 0)
+
+    end_offsets = beginning_offsets
+
+    async def position(self, _tp: TopicPartition) -> int:
+        return 0
+
+    async def getmany(self, **_: object) -> dict[TopicPartition, list[Any]]:
+        await asyncio.sleep(0.01)
+        fetched, self.fetched = self.fetched, {}
+        return fetched
 
 
+def test_what_others_took_while_it_waited_is_not_taken_for_a_topic_made_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "AIOKafkaConsumer", Consumer)
+    taken: list[int] = []
+    set_back: list[tuple[int, int]] = []
+
+    async def apply(partition: int, _records: Sequence[ConsumerRecord]) -> None:
+        if partition == 0:  # and meanwhile a partition is handed over, and comes back
+            follower.pause(1)
+            follower.resume(1, 5)
+        taken.append(partition)
+
+    async def when_set_back(partition: int, offset: int) -> None:
+        set_back.append((partition, offset))
+
+    follower = Follower(Settings(), "events", apply, when_set_back=when_set_back)
+
+    async def follow() -> None:
+        async with follower, asyncio.timeout(5):
+            while len(taken) < 2:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(follow())
+    assert set_back == []
+
+
+@pytest.mark.broker
 def test_what_a_topic_that_grows_held_before_is_not_read_again(
     kafka: Kafka, topic_prefix: str
 ) -> None:
