@@ -1,15 +1,17 @@
 """One worker and two on this machine: CPU per event, learning from each other, and a kill.
 
-    python -m benchmarks.two_workers [--events FILE] [--fill 20000] [--seconds 30] [--rate 500]
+    python -m benchmarks.two_workers [--events FILE] [--fill 100000] [--seconds 30] [--rate 500]
                                      [--users 100000] [--trials 50] [--json FILE]
 
 CPU: the same events at the same rate, and as fast as lists come, to one worker and to two; what
-their processes used. And to two that share nothing but the machine, each with topics of its own:
-what is dearer with these is the machine's, what is dearer still with two that share is ours.
-Propagation: a user whose partition one worker serves takes an item that
-nobody knew, after one that others know; from then on new users of the other worker take the latter,
-one every 20 ms, until a list of theirs holds the new item: from the click handed to the producer to
-that list in a consumer's hands. Kill: with so many users known, one of two workers gets SIGKILL
+their processes used, once each knows `--fill` events: while a model grows fast each event gets
+dearer, and two workers meet more events in the same time. And to two that share nothing but the
+machine, each with topics of its own: what is dearer with these is the machine's, what is dearer
+still with two that share is ours. Propagation: a user whose partition one worker serves takes an
+item that nobody knew, after one that others know; from then on new users of the other worker take
+the latter, one every 20 ms, until a list of theirs holds the new item: from the click handed to the
+producer to that list in a consumer's hands.
+Kill: with so many users known, one of two workers gets SIGKILL
 under load; the longest that any event waited for its list, beside the session's timeout.
 """
 
@@ -214,7 +216,7 @@ def _first_click(n: int) -> Record:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=Path, help="a file of events; made up where not given")
-    parser.add_argument("--fill", type=int, default=20_000)
+    parser.add_argument("--fill", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--rate", type=float, default=500, help="events/s, for CPU and the kill")
     parser.add_argument("--users", type=int, default=100_000, help="known when one is killed")
