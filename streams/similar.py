@@ -67,7 +67,7 @@ class Similar(msgspec.Struct, frozen=True):
 
 class AlikeUser(msgspec.Struct, frozen=True):
     """A user, how near their taste is (a cosine), how many items both took, and those of them that
-    the other took last."""
+    who was asked about took last."""
 
     user_id: str
     score: float

@@ -390,14 +390,16 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     async def _commit(self, offsets: Any) -> bool:
         # Of a topic that is gone, aiokafka tries for ever, and rebalance or end would wait for it.
         commit = asyncio.ensure_future(super()._commit(offsets))
-        while not (await asyncio.wait([commit], timeout=_COMMIT_LOOK_S))[0]:
-            cluster = self._ensure_consumer()._client.cluster
-            if self.consumer.app.crashed or any(
-                cluster.partitions_for_topic(tp.topic) is None for tp in offsets
-            ):
-                commit.cancel()
-                return False
-        return bool(await commit)
+        try:
+            while not (await asyncio.wait([commit], timeout=_COMMIT_LOOK_S))[0]:
+                cluster = self._ensure_consumer()._client.cluster
+                if self.consumer.app.crashed or any(
+                    cluster.partitions_for_topic(tp.topic) is None for tp in offsets
+                ):
+                    return False
+            return bool(await commit)
+        finally:
+            commit.cancel()  # unless it is done; also when this is cancelled
 
     def _start_thread(self) -> None:
         try:

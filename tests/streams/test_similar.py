@@ -277,7 +277,7 @@ def test_who_is_forgotten_while_vectors_are_copied_does_not_come_back(
 def test_vectors_of_users_are_let_go_when_nobody_has_asked_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(similar, "_KEPT_SECONDS", 0.2)
+    monkeypatch.setattr(similar, "_KEPT_SECONDS", 1)  # more than asking takes
 
     async def work(_engine: Engine, neighbourhoods: Neighbourhoods, metrics: Metrics) -> None:
         assert await neighbourhoods.of_user("u0", 5)
