@@ -16,6 +16,9 @@ cross-entropy over the list towards the item that was taken,
 (Adagrad; Duchi, Hazan & Singer 2011), so a model that does not help ends up with no say. Then the
 model learns the event, and as not taken NEGATIVES items drawn from all it has seen taken.
 
+What has the last place of the engine's list to be tried (`models.newcomers`) has that of the list
+asked for, whatever the model says.
+
 A model that raises is left out from then on, and the engine goes on without it.
 """
 
@@ -308,10 +311,16 @@ class Plugged(Recommender):
         return [self._anew(r, int(user), n) for r, user in zip(wide, users, strict=True)]
 
     def _anew(self, ranking: Ranking, user: int, n: int) -> Ranking:
+        """The best `n` of a longer list; what has its last place to be tried keeps that place."""
         numbers = [self._items.get(entry.item_id, -1) for entry in ranking.items]
         z = self._opinion(user, np.array(numbers, np.int32))
         total = [e.score + self.weight * float(v) for e, v in zip(ranking.items, z, strict=True)]
-        order = sorted(range(len(total)), key=lambda k: -total[k])[:n]
+        order = sorted(range(len(total)), key=lambda k: -total[k])
+        if n > 1 and self.tried(ranking, max(n, SHORTLIST), guest=user == GUEST):
+            last = len(total) - 1
+            order.remove(last)
+            order[n - 1 :] = [last]
+            total[last] = min(total[last], total[order[-2]])
         return Ranking(
-            ranking.user_id, tuple(replace(ranking.items[k], score=total[k]) for k in order)
+            ranking.user_id, tuple(replace(ranking.items[k], score=total[k]) for k in order[:n])
         )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.catalogue import ItemFacts
 from models.interactions import Interactions, Kind
 from models.plugged import Plugged, PluginError, engine_of
 from models.recommender import Recommender
@@ -162,6 +163,28 @@ def test_the_list_asked_for_is_ordered_by_the_blend() -> None:
     assert said == sorted(said, reverse=True)
     assert [i.item_id for i in after.items] != [i.item_id for i in before]
     assert all(item.reason for item in after.items)
+
+
+def test_what_is_to_be_tried_keeps_the_last_place_whatever_the_model_says() -> None:
+    engine = Plugged(EngineSettings(plugin=f"{THIS}:Seen", explore=1, repeats="no", practice=0))
+    rng = np.random.default_rng(1)
+    rows = [
+        (f"u{rng.integers(30)}", f"i{rng.integers(200)}", Kind.VIEW, None, 1.6e9)
+        for _ in range(3000)
+    ]
+    engine.learn(Interactions.of(rows))
+    new = [f"n{k}" for k in range(20)]
+    engine.upsert_items([ItemFacts(item) for item in new])
+    engine.link_items(new, [[(f"i{k}", 0.9)] for k in range(20)])
+    engine.weight = 1.0
+    lists = engine.recommend([f"u{k}" for k in range(30)], 1.6e9 + 1, 10)
+    assert all(len({item.item_id for item in each.items}) == 10 for each in lists)
+    assert sum(each.items[-1].item_id in new for each in lists) > 15
+    for each in lists:
+        scores = [item.score for item in each.items]
+        assert scores == sorted(scores, reverse=True)
+    (only,) = engine.recommend(["u1"], 1.6e9 + 1, 1)
+    assert [item.item_id in new for item in only.items] == [False]
 
 
 @pytest.mark.parametrize("chunk", [1, 7])
