@@ -16,12 +16,12 @@ MOST_PIXELS = 50_000_000
 """A picture of more is not unpacked: a file of some kilobytes can claim billions of them."""
 
 MOST_PIXELS_A_SIDE = 65_535
-"""As in a JPEG or GIF. A PNG may claim more, and a picture of one column and fifty million rows takes
-four gigabytes, as every row has memory of its own."""
+"""As in a JPEG or GIF. A PNG may claim more, and a picture of one column and fifty million rows
+takes four gigabytes, as every row has memory of its own."""
 
 _MOST_SCANS = 500
-"""Of a JPEG. Those made for the web have about ten, and every one costs as much as the whole picture
-has pixels, however few bytes it has."""
+"""Of a JPEG. Those made for the web have about ten, and every one costs as much as the whole
+picture has pixels, however few bytes it has."""
 
 _JPEG, _JPEG_SCAN = b"\xff\xd8\xff", b"\xff\xda"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
