@@ -23,7 +23,7 @@ from streams.transport import ChunkApp
 
 log = structlog.get_logger(__name__)
 
-_PATIENCE_SECONDS = 10.0
+_PATIENCE_SECONDS = _RETRY_SECONDS = 10.0
 _LEARNS = ".learns-"
 
 
@@ -59,7 +59,9 @@ class Agreement(Service):  # type: ignore[misc]  # mode is untyped
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     members = await self._members()
             except (TimeoutError, KafkaError) as error:
-                log.warning("cannot see how the other workers learn", error=repr(error))
+                log.warning("cannot see yet how the other workers learn", error=repr(error))
+                await self.sleep(_RETRY_SECONDS)
+                self._assigned.set()
                 continue
             others = disagreeing(self._settings, members)
             self._metrics.disagreeing.set(others)

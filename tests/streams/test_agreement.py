@@ -1,13 +1,19 @@
 """Workers of one group that do not learn alike are noticed."""
 
+import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from kafka import Kafka
 from workers import Worker
 
 from models.settings import EngineSettings
-from streams.agreement import client_id, disagreeing
+from streams import agreement
+from streams.agreement import Agreement, client_id, disagreeing
+from streams.metrics import Metrics
 from streams.settings import Settings
 
 
@@ -21,6 +27,31 @@ def test_only_settings_of_learning_make_workers_disagree() -> None:
     ]
     members = [*map(client_id, [ours, *same, *others]), "a-version-before"]
     assert disagreeing(ours, members) == len(others)
+
+
+def test_where_the_group_cannot_be_seen_it_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when its coordinator moves; nobody may join for weeks."""
+    monkeypatch.setattr(agreement, "_RETRY_SECONDS", 0.01)
+    metrics, answers = Metrics(), [None, [client_id(Settings(seed=1))]]
+
+    class Once(Agreement):
+        async def _members(self) -> list[str]:
+            if (found := answers.pop(0)) is None:
+                raise GroupCoordinatorNotAvailableError
+            return found
+
+    app: Any = SimpleNamespace(on_partitions_assigned=SimpleNamespace(connect=lambda _: None))
+
+    async def look() -> None:
+        once = Once(Settings(), app, metrics)
+        async with once, asyncio.timeout(5):
+            await once._on_assigned(app, ())
+            while metrics.registry.get_sample_value("freshet_disagreeing_workers") != 1:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(look())
 
 
 @pytest.mark.broker
