@@ -122,8 +122,12 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
             while not self.should_stop:
                 await self._look_whether_caught_up(consumer)
                 if not consumer.assignment():  # the topic is gone, and there is nothing to wait for
+                    self._assigned = set()
                     await self.sleep(_RETRY_SECONDS)
+                    await consumer._client.force_metadata_update()
                     continue
+                if not self._assigned:  # and is back, perhaps another one
+                    await self._patiently(lambda: self._find_the_beginning(consumer))
                 try:
                     fetched = await consumer.getmany(
                         timeout_ms=_POLL_MS, max_records=self._settings.chunk_records
@@ -157,6 +161,7 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
         for tp in tps:
             self._next[tp] = begin[tp.partition]
             consumer.seek(tp, begin[tp.partition])
+        consumer.pause(*(self._paused & set(tps)))
         self._assigned = set(tps)
         self._reached_to = end
 

@@ -112,3 +112,33 @@ def test_what_a_topic_that_grows_held_before_is_not_read_again(
             assert taken[42:] == [(1, 20)]
 
     asyncio.run(follow())
+
+
+def test_a_topic_that_was_deleted_and_made_anew_is_read_from_its_beginning(
+    kafka: Kafka, topic_prefix: str
+) -> None:
+    """Also where it holds more by then than it did before."""
+    topic = f"{topic_prefix}anew"
+    kafka.create(topic, partitions=1)
+    kafka.produce(topic, [("k", b"before")] * 5)
+    taken: list[tuple[int, bytes | None]] = []
+
+    async def apply(_partition: int, records: Sequence[ConsumerRecord]) -> None:
+        taken.extend((record.offset, record.value) for record in records)
+
+    async def follow() -> None:
+        follower = Follower(Settings(bootstrap_servers=kafka.bootstrap_servers), topic, apply)
+        async with follower, asyncio.timeout(30):
+            consumer = follower._consumer
+            assert consumer is not None
+            assert len(taken) == 5
+            await asyncio.to_thread(kafka.delete, topic)
+            while consumer.assignment():
+                await asyncio.sleep(0.05)
+            await asyncio.to_thread(kafka.create, topic, partitions=1)
+            kafka.produce(topic, [("k", b"after")] * 8)
+            while len(taken) < 13:
+                await asyncio.sleep(0.05)
+            assert taken[5:] == [(n, b"after") for n in range(8)]
+
+    asyncio.run(follow())
