@@ -194,7 +194,7 @@ class Records:
                 record = await self._record(partition, offset)
         except (KafkaError, TimeoutError) as fault:
             raise ImageAway(repr(fault)) from None
-        if record.offset != offset:
+        if record is None or record.offset != offset:
             raise ImageRefused("its record is gone")
         try:
             item = decode_item(record.value, record.timestamp, int(time.time() * 1000))
@@ -207,8 +207,8 @@ class Records:
             await self._consumer.stop()
             self._consumer = None
 
-    async def _record(self, partition: int, offset: int) -> ConsumerRecord:
-        """That at this offset, or the next that is there."""
+    async def _record(self, partition: int, offset: int) -> ConsumerRecord | None:
+        """That at this offset, or the next that is there; None where there is none to wait for."""
         if self._consumer is None:
             consumer = AIOKafkaConsumer(
                 **client_options(self._settings),
@@ -223,6 +223,10 @@ class Records:
             self._consumer = consumer
         place = TopicPartition(self._settings.topic("items"), partition)
         self._consumer.assign([place])
+        (first,) = (await self._consumer.beginning_offsets([place])).values()
+        (end,) = (await self._consumer.end_offsets([place])).values()
+        if not first <= offset < end:
+            return None
         self._consumer.seek(place, offset)
         return await self._consumer.getone(place)
 

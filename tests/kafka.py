@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from confluent_kafka import (
+    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -52,6 +53,13 @@ class Kafka:
         """Delete topics, with all that stands on them."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
         for done in admin.delete_topics(list(topics)).values():
+            done.result(10)
+
+    def empty(self, topic: str, partition: int = 0) -> None:
+        """Delete all that stands on a partition, as retention does."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        everything = TopicPartition(topic, partition, OFFSET_END)
+        for done in admin.delete_records([everything]).values():
             done.result(10)
 
     def produce(

@@ -285,6 +285,8 @@ def test_where_a_record_is_not_to_be_had_now_or_ever_it_is_said_so(
 
     quick = known.model_copy(update={"image_seconds": 0.5})
     assert asyncio.run(ask(known, 99)) is ImageRefused  # such a topic was put in this one's place
+    kafka.empty(known.topic("items"))
+    assert asyncio.run(ask(known, 0)) is ImageRefused  # and nothing that would come instead
     nowhere = quick.model_copy(update={"bootstrap_servers": f"127.0.0.1:{free_port()}"})
     assert asyncio.run(ask(nowhere, 0)) is ImageAway
 
