@@ -141,7 +141,7 @@ class EventLog:
         starting = not self.follower.caught_up.is_set()
         practise = starting and self._from_nothing and self.follower.behind <= _PRACTISE_ON
 
-        def work(replica: Replica) -> int:
+        def work(replica: Replica) -> None:
             with self._metrics.timed("follow"):
                 learned = replica.learn(partition, taken, then, practise=float(practise))
             self._metrics.duplicates.inc(learned.duplicates)
@@ -150,10 +150,11 @@ class EventLog:
                 # worker later (`Replica.take_raised`).
                 log.error("learning failed", partition=partition, events=learned.raised)
                 self._metrics.failures.labels("follow").inc(learned.raised)
-            return replica.recommender.events
+            # Here, in the engine's thread, or a turn after this one may have set it already.
+            self._metrics.model_events.set(replica.recommender.events)
 
         try:
-            self._metrics.model_events.set(await self._engine.run(work))
+            await self._engine.run(work)
         except Exception:
             log.exception("learning failed", partition=partition, until=then.offset)
             self._metrics.failures.labels("follow").inc()

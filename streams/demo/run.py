@@ -54,12 +54,14 @@ def run_demo(
     if json_path is not None and (problem := _unwritable(json_path)):
         _complain(console, f"cannot write {json_path}: {problem}. Choose another with --json.")
         return MISUSED
-    console.print("[bold]Freshet[/bold] learns from every click. Setting up:", highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="freshet-demo-"))
     stages = Stages(console)
     fault: str | None = None
     with Interrupts() as interrupts:
         try:
+            console.print(
+                "[bold]Freshet[/bold] learns from every click. Setting up:", highlight=False
+            )
             # Leaving this block ends worker and broker, in this order, whatever happened.
             with ExitStack() as running:
                 _fetch_jars(cache_dir, console)
