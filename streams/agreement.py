@@ -12,11 +12,10 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 import structlog
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, for_code
 from mode import Service
 
-from streams.kafka import client_options
+from streams.kafka import admin_client
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.transport import ChunkApp
@@ -75,12 +74,8 @@ class Agreement(Service):  # type: ignore[misc]  # mode is untyped
                 )
 
     async def _members(self) -> list[str]:
-        admin = AIOKafkaAdminClient(**client_options(self._settings))
-        try:
-            await admin.start()
+        async with admin_client(self._settings) as admin:
             (described,) = await admin.describe_consumer_groups([self._settings.app_id])
-        finally:
-            await admin.close()
         ((error, _group, _state, _type, _protocol, members, *_),) = described.groups
         if error:
             raise for_code(error)

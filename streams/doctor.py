@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from models import compiled
 from streams.broker import BrokerError, advice, jars
-from streams.kafka import client_options
+from streams.kafka import admin_client, client_options
 from streams.settings import Settings
 from streams.topics import TopicError, dated_ahead, ensure_topics
 
@@ -106,9 +105,9 @@ async def _within(seconds: float, asked: Coroutine[None, None, Finding]) -> Find
 
 
 async def _broker(settings: Settings) -> Finding:
-    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=5000)
     try:
-        await admin.start()
+        async with admin_client(settings, request_timeout_ms=5000) as admin:
+            cluster = await admin.describe_cluster()
     except KafkaError as error:
         return Finding(
             "broker",
@@ -116,10 +115,6 @@ async def _broker(settings: Settings) -> Finding:
             f"no broker answers at {settings.bootstrap_servers} ({type(error).__name__}); "
             f"{advice(settings.bootstrap_servers)} or set FRESHET_BOOTSTRAP_SERVERS",
         )
-    try:
-        cluster = await admin.describe_cluster()
-    finally:
-        await admin.close()
     return Finding("broker", "ok", f"{len(cluster['brokers'])} at {settings.bootstrap_servers}")
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import faust
+from aiokafka.admin import AIOKafkaAdminClient
 
 from streams import header_names
 from streams.settings import Settings
@@ -34,6 +37,21 @@ def client_options(settings: Settings) -> dict[str, Any]:
             "sasl_plain_password": _password(settings),
         }
     return options
+
+
+@asynccontextmanager
+async def admin_client(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client while it is connected; `options` are aiokafka's own.
+
+    Raises:
+        KafkaError: no broker answers.
+    """
+    admin = AIOKafkaAdminClient(**client_options(settings), **options)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
 
 
 def broker_credentials(settings: Settings) -> faust.types.auth.CredentialsT | None:

@@ -11,7 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
 from schemas.limits import MAX_AHEAD_MS
-from streams.kafka import client_options
+from streams.kafka import admin_client
 from streams.settings import Settings
 
 _DAY_MS = 24 * 3600 * 1000
@@ -191,9 +191,7 @@ async def ensure_topics(settings: Settings) -> list[TopicState]:
         TopicError: a topic is missing and may not be created, could not be created, or has
             another number of partitions than the settings say.
     """
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    await admin.start()
-    try:
+    async with admin_client(settings) as admin:
         wanted = topics(settings)
         found = await _partition_counts(admin, [topic.name for topic in wanted])
         missing = [topic for topic in wanted if topic.name not in found]
@@ -209,8 +207,6 @@ async def ensure_topics(settings: Settings) -> list[TopicState]:
             _check_counts(wanted, await _until_visible(admin, [t.name for t in missing]))
         bounds = await _bounds(admin, [topic.name for topic in wanted])
         return [TopicState(t, t in missing, *bounds[t.name]) for t in wanted]
-    finally:
-        await admin.close()
 
 
 async def _partition_counts(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, int]:

@@ -60,6 +60,16 @@ def test_the_doctor_does_not_look_how_far_topics_are_read_that_are_not_there(
     assert "lag" not in found
 
 
+def test_the_doctor_says_what_to_do_where_no_broker_answers() -> None:
+    found = {
+        finding.what: finding for finding in examine(Settings(bootstrap_servers="127.0.0.1:1"))
+    }
+    assert found["broker"].verdict == "fault"
+    assert found["broker"].detail.startswith("no broker answers at 127.0.0.1:1 (KafkaConnection")
+    assert "freshet broker --port 1" in found["broker"].detail
+    assert "topics" not in found
+
+
 def test_a_broker_that_is_away_is_one_sentence() -> None:
     done = freshet("recommend", "ann", "--bootstrap-servers", "127.0.0.1:1")
     assert done.stderr == (
