@@ -42,7 +42,7 @@ from streams.files import read_columns
 from streams.metrics import Metrics
 from streams.replica import Replica
 from streams.settings import load
-from streams.similar import _WRITTEN_AT_ONCE, Neighbourhoods, _index_of_users, unread
+from streams.similar import WRITTEN_AT_ONCE, Neighbourhoods, index_of_users, unread
 
 ALIKE, LEAST, ASKED = 20, 5, 3000
 TURNS, TURN = 6, 30_000
@@ -179,13 +179,13 @@ def cost(users: int) -> dict[str, float]:
     for first in range(0, users, 1000):
         recommender.learn(made_up(first, 1000, 20, 60.0 * first), practise=0)
     seconds, longest, pieces = 0.0, 0.0, []
-    for at in range(0, recommender.user_reach, _WRITTEN_AT_ONCE):
+    for at in range(0, recommender.user_reach, WRITTEN_AT_ONCE):
         began = time.perf_counter()
-        pieces.append(recommender.user_vectors(range(at, at + _WRITTEN_AT_ONCE)))
+        pieces.append(recommender.user_vectors(range(at, at + WRITTEN_AT_ONCE)))
         seconds += time.perf_counter() - began
         longest = max(longest, time.perf_counter() - began)
     before, began = psutil.Process().memory_info().rss, time.perf_counter()
-    index = _index_of_users()
+    index = index_of_users()
     held: set[str] = set()
     for names, vectors in pieces:
         index.upsert(names, vectors)

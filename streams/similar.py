@@ -26,14 +26,14 @@ from streams.metrics import Metrics
 from streams.replica import Replica
 
 MOST = 100
+WRITTEN_AT_ONCE = 1024
+"""Vectors of users: a millisecond of the engine's time, between chunks of events."""
 
 _TIMEOUT_SECONDS = 60
 _OLD_SECONDS = 60.0
 """After which learned vectors are looked at anew, when somebody asks."""
 _COPIED_AT_ONCE = 4096
-"""Vectors of items: a millisecond of the engine's time, between chunks of events."""
-_WRITTEN_AT_ONCE = 1024
-"""Vectors of users: the same."""
+"""Vectors of items: the same."""
 _KEPT_SECONDS = 600.0
 """For how long after they were last asked for, the vectors of users are kept."""
 _SHOWN_IN_COMMON = 5
@@ -106,7 +106,7 @@ class Neighbourhoods:
     def __init__(self, engine: Engine, by_content: ByContent, metrics: Metrics) -> None:
         self._engine, self._by_content, self._metrics = engine, by_content, metrics
         self._items = LearnedIndex(_item_vectors, _COPIED_AT_ONCE)
-        self._users = _index_of_users()
+        self._users = index_of_users()
         self._rest: asyncio.TimerHandle | None = None
         self._turn = asyncio.Lock()
 
@@ -166,7 +166,7 @@ class Neighbourhoods:
         self._rest = asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._let_users_go)
 
     def _let_users_go(self) -> None:
-        self._users = _index_of_users()
+        self._users = index_of_users()
         self._metrics.user_vectors.set(0)
 
     @asynccontextmanager
@@ -190,8 +190,9 @@ def _user_vectors(recommender: Recommender, some: range) -> tuple[int, list[str]
     return recommender.user_reach, *recommender.user_vectors(some)
 
 
-def _index_of_users() -> LearnedIndex:
-    return LearnedIndex(_user_vectors, _WRITTEN_AT_ONCE)
+def index_of_users() -> LearnedIndex:
+    """An empty one of users, to be filled by `LearnedIndex.refresh`."""
+    return LearnedIndex(_user_vectors, WRITTEN_AT_ONCE)
 
 
 class LearnedIndex:

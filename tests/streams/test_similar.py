@@ -250,7 +250,7 @@ def test_who_is_forgotten_is_named_no_more_and_held_nowhere() -> None:
 def test_who_is_forgotten_while_vectors_are_copied_does_not_come_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(similar, "_WRITTEN_AT_ONCE", 8)
+    monkeypatch.setattr(similar, "WRITTEN_AT_ONCE", 8)
     shop = Shop()
 
     async def work(engine: Engine, neighbourhoods: Neighbourhoods, metrics: Metrics) -> None:
