@@ -2,11 +2,15 @@
 
     python -m benchmarks.index [--sizes 10000,100000,1000000] [--precision float16]
     python -m benchmarks.index --sizes 100000 --alternatives
+    python -m benchmarks.index --device cuda
 
 Vectors of 384 numbers lie in clusters (a topic, a group in it, and noise of as much again), as
 those of texts do; what is searched for is drawn from the same clusters. `raw` is the same FAISS
 index or array as inside, called directly, call by call in turns. A search is by one thread; a build
 has another. `--alternatives` compares kinds of FAISS index instead. The machine should be idle.
+
+With `--device cuda` vectors lie on the GPU, where all are compared and nothing is built; `raw` is
+then what faiss-gpu, or torch where that is not installed, takes for the same.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ import psutil
 from numpy.typing import NDArray
 
 from benchmarks.machine import machine, print_machine
-from models.index import ItemIndex, Precision, cells_for
+from models.index import Device, ItemIndex, Precision, cells_for
 
 DIMENSIONS = 384
 K = 10
@@ -107,7 +111,7 @@ class Beside:
             self.seconds.append(time.perf_counter() - began)
 
 
-def measure(n: int, precision: Precision) -> dict[str, object]:
+def measure(n: int, precision: Precision, device: Device) -> dict[str, object]:
     """All figures of one size."""
     vectors = clustered(n + ASKED)
     vectors, queries = vectors[:n], vectors[n:]
@@ -117,7 +121,7 @@ def measure(n: int, precision: Precision) -> dict[str, object]:
 
     gc.collect()
     before, began = psutil.Process().memory_info().rss, time.perf_counter()
-    index = ItemIndex(DIMENSIONS, precision=precision)
+    index = ItemIndex(DIMENSIONS, precision=precision, device=device)
     for at in range(0, n, 500):
         index.upsert(items[at : at + 500], vectors[at : at + 500])
     found["filled, s"] = round(time.perf_counter() - began, 2)
@@ -132,6 +136,8 @@ def measure(n: int, precision: Precision) -> dict[str, object]:
     def raw(some: Vectors) -> Any:
         if index.cells:
             return inside._index.search(some, K)
+        if device == "cuda":
+            return inside.search(some, K)
         return faiss.knn(some, inside._rows[:n], K, metric=faiss.METRIC_INNER_PRODUCT)
 
     def ours(some: Vectors) -> Any:
@@ -231,6 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="10000,100000,1000000")
     parser.add_argument("--precision", default="float16", choices=["float16", "int8"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--alternatives", action="store_true")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
@@ -243,7 +250,7 @@ def main() -> None:
         if asked.alternatives:
             results += alternatives(n)
             continue
-        results.append(measure(n, asked.precision))
+        results.append(measure(n, asked.precision, asked.device))
         for name, value in results[-1].items():
             print(f"{name:>30}  {value:,}", flush=True)
     if asked.json:

@@ -10,6 +10,8 @@ is by then, beside the searches.
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import math
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -49,15 +51,17 @@ _CHANGED_AT_ONCE = 64
 """Bounds of how long one who searches or changes keeps the others waiting."""
 _GATHERED = 4096
 """So few items are compared one by one, wherever they lie."""
+_FAISS_GPU_FINDS = 2048
+"""FAISS finds so many at most on a GPU."""
 
 
 def gpu_is_there() -> bool:
-    """Whether vectors can be searched on a GPU: faiss-gpu and torch see one."""
-    if not hasattr(faiss, "StandardGpuResources") or not faiss.get_num_gpus():
-        return False
+    """Whether vectors can be searched on a GPU: torch is installed and sees one."""
     try:
+        # Where there is no driver, torch need not be loaded to find that out: it is large.
+        ctypes.CDLL("libcuda.so.1")
         import torch
-    except ImportError:
+    except (ImportError, OSError):
         return False
     return bool(torch.cuda.is_available())
 
@@ -390,15 +394,20 @@ class _Flat:
 
 
 class _OnGpu(_Flat):
-    """The array lies in the memory of a GPU."""
+    """The array lies in the memory of a GPU, where faiss-gpu searches it, or torch where that is
+    not installed or finds too few."""
+
+    _device = "cuda"
 
     def __init__(self, dimensions: int) -> None:
-        import faiss.contrib.torch_utils
         import torch
 
         self._torch: Any = torch
-        self._resources = faiss.StandardGpuResources()
-        #: Its scratch memory serves one search at a time.
+        self._faiss: Any = None
+        if hasattr(faiss, "StandardGpuResources"):
+            importlib.import_module("faiss.contrib.torch_utils")  # teaches FAISS torch's arrays
+            self._faiss = faiss.StandardGpuResources()
+        #: The scratch memory of `_faiss` serves one search at a time.
         self._turn = threading.Lock()
         super().__init__(dimensions)
 
@@ -409,24 +418,24 @@ class _OnGpu(_Flat):
     def search(self, queries: Vectors, k: int) -> tuple[NDArray[np.float32], Numbers]:
         if not k:
             return _compare(queries, queries[:0], 0)
+        asked, rows = self._there(queries), self._rows[: self._size]
         with self._turn:
-            scores, rows = faiss.knn_gpu(
-                self._resources,
-                self._there(queries),
-                self._rows[: self._size],
-                k,
-                metric=faiss.METRIC_INNER_PRODUCT,
-            )
-            return scores.cpu().numpy(), self._number[rows.cpu().numpy()]
+            if self._faiss is None or k > _FAISS_GPU_FINDS:
+                scores, found = self._torch.topk(asked @ rows.T, k)
+            else:
+                scores, found = faiss.knn_gpu(
+                    self._faiss, asked, rows, k, metric=faiss.METRIC_INNER_PRODUCT
+                )
+            return scores.cpu().numpy(), self._number[found.cpu().numpy()]
 
     def _new_rows(self, rows: int, dimensions: int) -> Any:
-        return self._torch.empty((rows, dimensions), device="cuda")
+        return self._torch.empty((rows, dimensions), device=self._device)
 
     def _write(self, rows: Numbers, vectors: Vectors) -> None:
         self._rows[self._there(rows)] = self._there(vectors)
 
     def _there(self, array: NDArray[Any]) -> Any:
-        return self._torch.from_numpy(np.ascontiguousarray(array)).cuda()
+        return self._torch.from_numpy(np.ascontiguousarray(array)).to(self._device)
 
 
 class _Cells:

@@ -26,6 +26,7 @@ from models.content.encoder import EncoderUnavailable, why_unavailable
 from models.content.images import pictured_name, why_no_images
 from models.content.likeness import Alike, Likeness
 from models.content.text import content_key, text_of
+from models.index import gpu_is_there
 from models.sources.content import LINKED
 from streams.encoder_process import EncoderProcess
 from streams.engine import Engine
@@ -59,9 +60,15 @@ def is_wanted(settings: Settings) -> bool:
         reason = why_no_images(settings.image_encoder)
     if reason and settings.content == "on":
         raise SystemExit(reason)
+    wanted = settings.content != "off" and reason is None
+    if wanted and settings.index_device == "cuda" and not gpu_is_there():
+        raise SystemExit(
+            "items are to be searched on a GPU (FRESHET_INDEX_DEVICE=cuda), but torch sees none "
+            "here: see to its driver, or set auto or cpu"
+        )
     if reason:
         log.info("items are recommended without reading what they say", because=reason)
-    return settings.content != "off" and reason is None
+    return wanted
 
 
 class _Wanted(NamedTuple):

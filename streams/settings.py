@@ -202,8 +202,8 @@ class Settings(BaseSettings):
     )
     index_device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
-        description="Where vectors are searched: `auto` takes the GPU if faiss-gpu and torch see "
-        "one, and compares all of them there.",
+        description="Where vectors are searched: `auto` takes the GPU if torch sees one, and "
+        "compares all of them there (faiss-gpu does, where it is installed).",
     )
 
     conversation_minutes: float = Field(

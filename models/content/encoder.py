@@ -108,7 +108,7 @@ def loaded(model: str, device: str, *, setting: str = "FRESHET_ENCODER") -> Any:
 
     try:
         found = SentenceTransformer(_weights(model), device=None if device == "auto" else device)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, AssertionError) as error:  # the last: torch's
         first = str(error).strip().splitlines()[0][:300]
         raise EncoderUnavailable(
             f"the encoder {model!r} cannot be loaded on {device} ({first}); "

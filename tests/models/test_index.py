@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -198,8 +199,19 @@ def test_a_build_that_fails_leaves_the_index_as_it_was(monkeypatch: pytest.Monke
     assert index.search(vectors[7:8], 1)[0][0][0] == "i7"
 
 
-@pytest.mark.skipif(not gpu_is_there(), reason="there is no GPU that faiss and torch can use")
-def test_a_gpu_finds_what_the_processor_finds() -> None:
+@pytest.mark.parametrize("by", ["faiss", "torch"])
+@pytest.mark.parametrize("k", [10, 5000])
+def test_a_gpu_finds_what_the_processor_finds(
+    by: str, k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a GPU, what torch does there is done on the processor, to see that it is right."""
+    pytest.importorskip("torch")
+    if by == "torch":
+        monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
+    elif not hasattr(faiss, "StandardGpuResources") or not gpu_is_there():
+        pytest.skip("there is no GPU that faiss can use")
+    if not gpu_is_there():
+        monkeypatch.setattr("models.index._OnGpu._device", "cpu")
     vectors = clustered(30_000)
     items = [f"i{k}" for k in range(29_900)]
     on_gpu = ItemIndex(D, device="cuda")
@@ -209,8 +221,8 @@ def test_a_gpu_finds_what_the_processor_finds() -> None:
         index.upsert(items[:500], vectors[100:600])
         index.delete(items[1000:2000])
     for one, other in zip(
-        on_gpu.search(vectors[29_900:], 10, exclude=items[:50]),
-        exact.search(vectors[29_900:], 10, exclude=items[:50]),
+        on_gpu.search(vectors[29_900:], k, exclude=items[:50]),
+        exact.search(vectors[29_900:], k, exclude=items[:50]),
         strict=True,
     ):
         assert [s for _, s in one] == pytest.approx([s for _, s in other], abs=1e-5)

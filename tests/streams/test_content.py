@@ -15,7 +15,10 @@ from tiny_clip import picture, tiny_clip
 from workers import Worker
 
 from models.content.encoder import why_unavailable
+from models.index import gpu_is_there
 from schemas import decode_recommendation
+from streams.content import is_wanted
+from streams.settings import load
 
 pytestmark = [
     pytest.mark.broker,
@@ -154,6 +157,13 @@ def test_a_worker_that_must_understand_items_and_cannot_says_what_to_do(
         assert "FRESHET_ENCODER names a folder" in worker.log
         kafka.produce(f"{topic_prefix}events", CLICKS[:20])
         worker.wait_for_metric("freshet_model_events", 20)
+
+
+@pytest.mark.skipif(gpu_is_there(), reason="there is a GPU")
+def test_a_gpu_that_is_wanted_and_not_there_is_told_at_the_start() -> None:
+    with pytest.raises(SystemExit, match="FRESHET_INDEX_DEVICE=cuda"):
+        is_wanted(load(options={"index_device": "cuda"}))
+    assert is_wanted(load(options={"index_device": "auto"}))
 
 
 def test_what_an_item_looks_like_is_taken_in_beside_what_it_says(
