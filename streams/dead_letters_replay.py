@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from schemas import Rejected, decode_erasure
 from schemas.dead_letter import PUT_BACK, REPLAY_OF, REPLAYS
 from schemas.limits import MAX_AHEAD_MS
 from streams.dead_letters import Letter, Selection, letters, place_at
@@ -372,6 +373,8 @@ def _put_back(
     inputs = [settings.topic(name) for name in _INPUTS if settings.topic(name) in there]
     if topic not in inputs:
         raise Refused(f"{topic} is no input topic; records go back to {', '.join(inputs)}")
+    if topic == settings.topic("erasures"):
+        record = _of_its_user_and_now(record)
     key = _KEYS.get(topic.removeprefix(settings.topic_prefix))
     if key is not None and record.key is None:
         raise Refused(f"a record on {topic} needs a key, its {key}: the topic is compacted")
@@ -387,16 +390,25 @@ def _put_back(
             "replays to 0"
         )
     marks = [(REPLAY_OF, of.encode()), (REPLAYS, b"%d" % (replays + 1))]
-    if topic == settings.topic("erasures"):
-        # The user is to be forgotten as of now, whatever they did since the record was refused.
-        record = record._replace(timestamp_ms=None)
-    elif (dated_ms := record.timestamp_ms) and dated_ms > time.time() * 1000 + MAX_AHEAD_MS:
+    if (dated_ms := record.timestamp_ms) and dated_ms > time.time() * 1000 + MAX_AHEAD_MS:
         raise Refused(
             f"its record is dated {_when(dated_ms)}, and brokers take none from more than five "
             "minutes ahead; put it back then, or repair its timestamp_ms in a line of JSON"
         )
     own = [header for header in record.headers if header[0] not in (REPLAY_OF, REPLAYS)]
     return PutBack(topic, record._replace(headers=own + marks))
+
+
+def _of_its_user_and_now(wish: Outgoing) -> Outgoing:
+    """The user is to be forgotten as of now, whatever they did since the wish was refused; and it
+    lasts under no other key than theirs, which it may have been refused for."""
+    now_ms = int(time.time() * 1000)
+    wish = wish._replace(timestamp_ms=None)
+    try:
+        key = decode_erasure(wish.value, now_ms, now_ms).user_id.encode()
+    except Rejected:  # as it will be again
+        return wish
+    return wish if wish.key == key else wish._replace(key=key, partition=None)
 
 
 def _timestamp(recorded_ms: int | None) -> int | None:

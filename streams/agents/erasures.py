@@ -26,7 +26,8 @@ log = structlog.get_logger(__name__)
 _MISKEYED = Rejected(
     RejectReason.INVALID,
     "the record's key is not its user_id: the user is forgotten now, but the wish lasts only until "
-    "another record of this key comes; send it again with the user_id as the key",
+    "another record of this key comes; send it again with the user_id as the key, as "
+    "`freshet dead-letters replay` does",
 )
 
 

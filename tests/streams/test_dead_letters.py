@@ -117,6 +117,21 @@ def test_an_erasure_is_put_back_as_of_now() -> None:
     assert from_line(json.dumps(line).encode(), SETTINGS).record.timestamp_ms is None
 
 
+def test_an_erasure_is_put_back_under_its_user_s_key_and_where_that_belongs() -> None:
+    wish = Rejectee(topic="shop.erasures", value=b'{"user_id": "ann"}', key=b"another")
+    line: dict[str, object] = {"topic": "shop.erasures", "value": {"user_id": "ann"}}
+    for back in (
+        from_letter(buried(wish), SETTINGS),
+        from_line(json.dumps(line | {"key": "another"}).encode(), SETTINGS),
+        from_line(json.dumps(line).encode(), SETTINGS),
+    ):
+        assert (back.record.key, back.record.partition) == (b"ann", None)
+    wish.key = b"ann"
+    assert from_letter(buried(wish), SETTINGS).record.partition == wish.partition
+    unread = Rejectee(topic="shop.erasures", key=b"another")
+    assert from_letter(buried(unread), SETTINGS).record.key == b"another"
+
+
 def test_a_record_that_is_rejected_again_and_again_is_refused_in_the_end() -> None:
     record = Rejectee()
     for count in range(1, MAX_REPLAYS + 1):

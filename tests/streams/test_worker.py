@@ -19,6 +19,8 @@ from rich.console import Console
 from workers import Worker
 
 from schemas import decode_recommendation
+from streams.dead_letters import Selection
+from streams.dead_letters_replay import run_replay
 from streams.rules import run_list
 from streams.settings import Settings
 
@@ -228,6 +230,13 @@ def test_a_wish_to_be_forgotten_under_another_key_is_fulfilled_and_set_aside(
     lists = kafka.consume(f"{prefix}recommendations", at_least=2)
     assert [record.value for record in lists if record.key == b"ann"][-1] is None
     worker.wait_for_metric("freshet_erasures_total", 1)
+
+    settings = Settings(bootstrap_servers=worker.bootstrap_servers, topic_prefix=prefix)
+    out = Console(file=io.StringIO())
+    assert run_replay(settings, Selection(topic="erasures"), out=out) == 0
+    assert {wish.key for wish in kafka.consume(f"{prefix}erasures")} == {b"another", b"ann"}
+    assert len(kafka.consume(f"{prefix}recommendations", at_least=3)) == 3
+    assert worker.metric("freshet_dead_letters_total", topic=f"{prefix}erasures") == 1
 
 
 def run_rules(worker: Worker) -> str:
