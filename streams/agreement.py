@@ -24,11 +24,16 @@ log = structlog.get_logger(__name__)
 
 _PATIENCE_SECONDS = _RETRY_SECONDS = 10.0
 _LEARNS = ".learns-"
+_LEARNING = {"engine", "seed", "duplicate_window"}
 
 
 def client_id(settings: Settings) -> str:
-    """The consumer's: `freshet.learns-0a1b2c3d`."""
-    learning = settings.model_dump_json(include={"engine", "seed", "duplicate_window"})
+    """The consumer's: `freshet.learns-0a1b2c3d`.
+
+    Of the settings that are not at their defaults: one that only a newer version knows, and nobody
+    has set, makes nobody disagree while workers are upgraded one by one.
+    """
+    learning = settings.model_dump_json(include=_LEARNING, exclude_defaults=True)
     digest = blake2b(learning.encode(), digest_size=4).hexdigest()
     return f"{settings.app_id}{_LEARNS}{digest}"
 

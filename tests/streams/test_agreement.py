@@ -1,6 +1,7 @@
 """Workers of one group that do not learn alike are noticed."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from kafka import Kafka
+from pydantic import Field
 from workers import Worker
 
 from models.settings import EngineSettings
@@ -27,6 +29,23 @@ def test_only_settings_of_learning_make_workers_disagree() -> None:
     ]
     members = [*map(client_id, [ours, *same, *others]), "a-version-before"]
     assert disagreeing(ours, members) == len(others)
+
+
+def test_a_setting_that_a_newer_version_adds_counts_once_it_is_set() -> None:
+    """As in a rolling upgrade, in which the others do not know it."""
+
+    @dataclass(frozen=True)
+    class Newer(EngineSettings):
+        patience: float = 1.0
+
+    class NewerSettings(Settings):
+        engine: Newer = Field(default_factory=Newer)
+
+    assert client_id(NewerSettings()) == client_id(Settings())
+    both = [client_id(kind(seed=1, engine={"practice": 0.5})) for kind in (Settings, NewerSettings)]
+    assert disagreeing(Settings(seed=1, engine=EngineSettings(practice=0.5)), both) == 0
+    newer = NewerSettings(engine=Newer(patience=2.0))
+    assert disagreeing(newer, [client_id(Settings())]) == 1
 
 
 def test_where_the_group_cannot_be_seen_it_is_looked_at_again(
