@@ -120,8 +120,8 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         self._known: dict[str, bytes] = {}
         #: By item, what its vector should be of, where that is not on `vectors` yet.
         self._wanted: dict[str, _Wanted] = {}
-        #: Items whose picture waits in `_wanted`, and some for which it no longer does.
-        self._pictured: set[str] = set()
+        #: The same of items whose picture is here.
+        self._pictured: dict[str, _Wanted] = {}
         self._deleted: dict[str, int] = {}
         #: By item, the contents that the encoder failed on, and nothing else with them.
         self._set_aside: dict[str, set[bytes]] = {}
@@ -152,6 +152,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
                 continue
             # From its text at once, and again when its picture is here.
             content, whole = content_key(text, self._name), content_key(text, self._name, image)
+            self._pictured.pop(item, None)
             aside = self._set_aside.pop(item, set()) & {content, whole}
             if aside:
                 self._set_aside[item] = aside
@@ -166,6 +167,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
                     self._images.want(item, Pictured(partition, whole, text, url, offset))
         for item in deletes:
             self._wanted.pop(item, None)
+            self._pictured.pop(item, None)
             self._set_aside.pop(item, None)
             if self._images is not None:
                 self._images.drop(item)
@@ -194,15 +196,12 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         self.encoder.rest()
 
     def _has_room_for_pictures(self) -> bool:
-        self._pictured = {i for i in self._pictured if (w := self._wanted.get(i)) and w.image}
         return self.follower.caught_up.is_set() and len(self._pictured) < _PICTURES_WAITING
 
     def _seen(self, item: str, pictured: Pictured, image: bytes) -> None:
-        if not pictured.text and not image:
-            return
-        self._wanted[item] = _Wanted(pictured.partition, pictured.content, pictured.text, image)
-        if image:
-            self._pictured.add(item)
+        wanted = _Wanted(pictured.partition, pictured.content, pictured.text, image)
+        if wanted.text or image:
+            self._queue(wanted)[item] = wanted
         self._something_came.set()
 
     async def _on_assigned(self, _app: ChunkApp, assigned: object, **_: object) -> None:
@@ -249,6 +248,9 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             # With its picture, it need not be encoded from its text first: of what both were once,
             # the compacted topic keeps this.
             whole = self._images is not None and self._images.encoded(item, content)
+            if (pictured := self._pictured.get(item)) and pictured.content == content:
+                del self._pictured[item]
+                whole = True
             wanted = self._wanted.get(item)
             if wanted and (whole or wanted.content == content):
                 del self._wanted[item]
@@ -315,8 +317,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             await self._publisher.publish(self._vectors, [Outgoing(i.encode(), None) for i in gone])
             for item in gone:
                 self._deleted.pop(item, None)
-        mine = ((i, w) for i, w in self._wanted.items() if w.partition in self._assigned)
-        some = list(islice(mine, self._together))
+        some = self._next()
         if not some:
             return False
         began = time.monotonic()
@@ -341,13 +342,29 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             ],
         )
         for item, wanted in some:
-            if self._wanted.get(item) == wanted:
-                del self._wanted[item]
+            self._done_with(item, wanted)
         self._clear_of_suspicion(len(some))
         self._metrics.encoded.inc(len(some))
         self._metrics.images.labels("unreadable").inc(len(unreadable))
         self._metrics.encode_seconds.inc(time.monotonic() - began)
         return True
+
+    def _next(self) -> list[tuple[str, _Wanted]]:
+        """What goes to the encoder together: texts, or where none waits one picture. To unpack it
+        may take a second and hundreds of megabytes, and whatever comes next waits that long."""
+        texts, pictures = (
+            ((item, wanted) for item, wanted in queue.items() if wanted.partition in self._assigned)
+            for queue in (self._wanted, self._pictured)
+        )
+        return list(islice(texts, self._together)) or list(islice(pictures, 1))
+
+    def _queue(self, wanted: _Wanted) -> dict[str, _Wanted]:
+        return self._pictured if wanted.image else self._wanted
+
+    def _done_with(self, item: str, wanted: _Wanted) -> None:
+        queue = self._queue(wanted)
+        if queue.get(item) == wanted:
+            del queue[item]
 
     async def _look_for_the_cause(
         self, some: Sequence[tuple[str, _Wanted]], error: Exception
@@ -366,8 +383,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             )
             self._metrics.set_aside.inc()
             self._set_aside.setdefault(item, set()).add(wanted.content)
-            if self._wanted.get(item) == wanted:
-                del self._wanted[item]
+            self._done_with(item, wanted)
             self._clear_of_suspicion(1)
             return
         self._failed_alone = alone

@@ -67,9 +67,10 @@ def picture_of(data: bytes) -> Any:
             if data.startswith(_JPEG) and data.count(_JPEG_SCAN) > _MOST_SCANS:
                 raise NoPicture(f"it has more than {_MOST_SCANS} scans")
             file.draft("RGB", (_LONGER_SIDE, _LONGER_SIDE))  # a JPEG is unpacked no larger
-            picture = file.convert("RGB")
+            # What can be made smaller as it is needs no copy of 200 MB before.
+            picture = file if file.mode in ("RGB", "L") else file.convert("RGB")
             picture.thumbnail((_LONGER_SIDE, _LONGER_SIDE))
-            return picture
+            return picture.convert("RGB")
     except NoPicture:
         raise
     except Exception as fault:  # decoders raise all kinds of things on what was made to harm

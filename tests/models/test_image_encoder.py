@@ -75,6 +75,23 @@ def test_a_small_file_that_claims_to_be_huge_is_not_unpacked() -> None:
     assert picture_of(picture("red", (3000, 1000), "JPEG")).size == (512, 171)
 
 
+@pytest.mark.parametrize(
+    ("mode", "kind"),
+    [("RGB", "PNG"), ("L", "PNG"), ("P", "GIF"), ("RGBA", "WEBP"), ("RGB", "JPEG"), ("L", "JPEG")],
+)
+def test_a_picture_is_made_smaller_as_if_it_had_its_colours_before(mode: str, kind: str) -> None:
+    from PIL import Image
+
+    file = io.BytesIO()
+    gradient = Image.radial_gradient("L").resize((700, 600))
+    Image.merge("RGB", [gradient, gradient.rotate(90), gradient]).convert(mode).save(file, kind)
+    expected = Image.open(file).convert("RGB")
+    expected.thumbnail((512, 512))
+    found = picture_of(file.getvalue())
+    assert (found.mode, found.size) == ("RGB", expected.size)
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+
+
 def test_a_picture_of_very_many_rows_or_scans_is_not_unpacked() -> None:
     from PIL import Image
 

@@ -13,7 +13,9 @@ from faust.types import TP
 from numpy.typing import NDArray
 
 from models.catalogue import ItemFacts
+from models.content.text import content_key
 from streams.content import Content
+from streams.images import Pictured
 from streams.metrics import Metrics
 from streams.publisher import Outgoing
 from streams.settings import Settings
@@ -21,16 +23,19 @@ from streams.transport import ChunkApp
 
 
 class Encoder:
-    """Dies of a text with poison in it, or of any. batches: how many texts each had."""
+    """Dies of a text with poison in it, or of any. batches: how many texts each had. pictures: how
+    many pictures."""
 
     def __init__(self) -> None:
         self.batches: list[int] = []
+        self.pictures: list[int] = []
         self.dies_of_any = False
 
     async def encode(
-        self, texts: Sequence[str], _images: Sequence[bytes]
+        self, texts: Sequence[str], images: Sequence[bytes]
     ) -> tuple[NDArray[np.float32], list[int]]:
         self.batches.append(len(texts))
+        self.pictures.append(sum(map(bool, images)))
         if self.dies_of_any or any("poison" in text for text in texts):
             raise BrokenProcessPool("it was killed")
         return np.ones((len(texts), 2), np.float32), []
@@ -62,6 +67,12 @@ class Shop:
     def tell(self, *items: tuple[str, str]) -> None:
         self.content.told(0, [ItemFacts(item, title=title) for item, title in items], [])
 
+    def show(self, *items: tuple[str, str]) -> None:
+        """The pictures of these items have come."""
+        for item, title in items:
+            pictured = Pictured(0, content_key(title, "any", item), title)
+            self.content._seen(item, pictured, b"picture")
+
     def encode(self, tries: int = 40) -> list[str]:
         """The items that so many tries encode."""
 
@@ -72,6 +83,7 @@ class Shop:
 
         self.vectors.items.clear()
         self.encoder.batches.clear()
+        self.encoder.pictures.clear()
         asyncio.run(work())
         return self.vectors.items
 
@@ -117,3 +129,26 @@ def test_nothing_is_set_aside_by_an_encoder_that_dies_of_everything(
     assert shop.set_aside() == 0
     shop.encoder.dies_of_any = False
     assert sorted(shop.encode()) == ["i", "j"]
+
+
+def test_texts_go_before_pictures_and_pictures_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the text of an item whose picture is here: to unpack one may take a second."""
+    shop = Shop(monkeypatch)
+    shop.show(*((f"i{n}", f"tea {n}") for n in range(3)))
+    shop.tell(*((f"j{n}", f"cup {n}") for n in range(40)), ("k", "pot"))
+    shop.show(("k", "pot"))
+    assert shop.encode() == [f"j{n}" for n in range(40)] + ["k", "i0", "i1", "i2", "k"]
+    assert shop.encoder.pictures == [0, 0, 1, 1, 1, 1]
+
+
+def test_a_picture_that_the_encoder_dies_of_is_set_aside_while_texts_keep_coming(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shop = Shop(monkeypatch)
+    shop.show(("i", "poison"), ("j", "tea"))
+    encoded: list[str] = []
+    for n in range(10):
+        shop.tell((f"k{n}", "cup"))
+        encoded += shop.encode(2)
+    assert sorted(encoded) == sorted(["j", *(f"k{n}" for n in range(10))])
+    assert shop.set_aside() == 1
