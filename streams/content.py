@@ -42,6 +42,7 @@ from streams.vectors import pack, unpack
 log = structlog.get_logger(__name__)
 
 _ENCODED_AT_ONCE = 32
+_PICTURES_AT_ONCE = 4
 _LINKED_AT_ONCE = 128
 _LOOK_SECONDS = 0.5
 _RETRY_SECONDS = 5.0
@@ -76,6 +77,26 @@ class _Wanted(NamedTuple):
     content: bytes
     text: str
     image: bytes = b""
+
+
+class _Turn:
+    """How many of a kind go to the encoder together: fewer while what it fails on is looked for."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self.items = most
+        #: Of the batch that it failed on, how many are still to be tried.
+        self._suspected = 0
+
+    def failed(self, items: int) -> None:
+        """On one of these, or some."""
+        self._suspected = max(self._suspected, items)
+        self.items = max(1, items // 2)
+
+    def passed(self, items: int) -> None:
+        """These are encoded, or set aside."""
+        self._suspected = max(0, self._suspected - items)
+        if not self._suspected:
+            self.items = self._most
 
 
 def _link(replica: Replica, new: Sequence[tuple[str, bytes]], alike: Sequence[Alike]) -> None:
@@ -125,10 +146,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         self._deleted: dict[str, int] = {}
         #: By item, the contents that the encoder failed on, and nothing else with them.
         self._set_aside: dict[str, set[bytes]] = {}
-        #: How many go to the encoder together: fewer while what it fails on is looked for.
-        self._together = _ENCODED_AT_ONCE
-        #: Of the batch that it failed on, how many are still to be tried.
-        self._suspected = 0
+        self._texts_turn, self._pictures_turn = _Turn(_ENCODED_AT_ONCE), _Turn(_PICTURES_AT_ONCE)
         #: What it failed on last, if that was alone.
         self._failed_alone: tuple[str, _Wanted] | None = None
         #: Items whose vectors are new, in the order they came.
@@ -343,23 +361,28 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         )
         for item, wanted in some:
             self._done_with(item, wanted)
-        self._clear_of_suspicion(len(some))
+        self._turn_of(some[0][1]).passed(len(some))
         self._metrics.encoded.inc(len(some))
         self._metrics.images.labels("unreadable").inc(len(unreadable))
         self._metrics.encode_seconds.inc(time.monotonic() - began)
         return True
 
     def _next(self) -> list[tuple[str, _Wanted]]:
-        """What goes to the encoder together: texts, or where none waits one picture. To unpack it
-        may take a second and hundreds of megabytes, and whatever comes next waits that long."""
+        """What goes to the encoder together: texts, or where none waits a few pictures. To unpack
+        one may take a second, and whatever comes next waits that long."""
         texts, pictures = (
             ((item, wanted) for item, wanted in queue.items() if wanted.partition in self._assigned)
             for queue in (self._wanted, self._pictured)
         )
-        return list(islice(texts, self._together)) or list(islice(pictures, 1))
+        return [*islice(texts, self._texts_turn.items)] or [
+            *islice(pictures, self._pictures_turn.items)
+        ]
 
     def _queue(self, wanted: _Wanted) -> dict[str, _Wanted]:
         return self._pictured if wanted.image else self._wanted
+
+    def _turn_of(self, wanted: _Wanted) -> _Turn:
+        return self._pictures_turn if wanted.image else self._texts_turn
 
     def _done_with(self, item: str, wanted: _Wanted) -> None:
         queue = self._queue(wanted)
@@ -371,8 +394,8 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
     ) -> None:
         """The encoder failed on these: half of them next. What it fails on twice alone is set
         aside, so that the others get their turn; but not where it fails on anything."""
-        self._suspected = max(self._suspected, len(some))
-        self._together = max(1, len(some) // 2)
+        turn = self._turn_of(some[0][1])
+        turn.failed(len(some))
         alone = some[0] if len(some) == 1 else None
         if alone and alone == self._failed_alone and await self._encodes_others():
             item, wanted = alone
@@ -384,7 +407,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             self._metrics.set_aside.inc()
             self._set_aside.setdefault(item, set()).add(wanted.content)
             self._done_with(item, wanted)
-            self._clear_of_suspicion(1)
+            turn.passed(1)
             return
         self._failed_alone = alone
         log.error(
@@ -401,8 +424,3 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             log.error("the encoder fails on a single word too", error=repr(error))
             return False
         return True
-
-    def _clear_of_suspicion(self, items: int) -> None:
-        self._suspected = max(0, self._suspected - items)
-        if not self._suspected:
-            self._together = _ENCODED_AT_ONCE
