@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
 from schemas.limits import MAX_PICKS, Id
-from schemas.timestamps import AS_RECORDED, Timestamp, check_instant
+from schemas.timestamps import AS_RECORDED, Instant, Timestamp, planned
+
+_WHEN = 'whole milliseconds since 1970 or RFC 3339 text ("2026-01-01T00:00:00Z")'
 
 
 class Pick(Struct, frozen=True, omit_defaults=True):
@@ -29,18 +32,20 @@ class Editorial(Struct, frozen=True, omit_defaults=True):
         Meta(description='a list of picks, such as {"item_id": "sku-204", "weight": 2}'),
     ]
     valid_from: Annotated[
-        int | None,
-        Meta(description="whole milliseconds since 1970: shown from then on; at once if left out"),
+        Instant | None,
+        Meta(description=f"{_WHEN}: shown from then on; at once if left out"),
     ] = None
     valid_until: Annotated[
-        int | None,
-        Meta(description="whole milliseconds since 1970: shown until then; for ever if left out"),
+        Instant | None,
+        Meta(description=f"{_WHEN}: shown until then; for ever if left out"),
     ] = None
     ts: Timestamp = AS_RECORDED
 
     def __post_init__(self) -> None:
         for name in ("valid_from", "valid_until"):
-            check_instant(name, getattr(self, name))
+            if (when := getattr(self, name)) is not None:
+                # The message is frozen for everybody else; this is still its making.
+                force_setattr(self, name, planned(name, when))
         if (self.valid_until is not None and self.valid_from is not None) and (
             self.valid_until <= self.valid_from
         ):

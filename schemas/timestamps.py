@@ -11,14 +11,17 @@ from msgspec import Meta
 from schemas.limits import EARLIEST_MS, MAX_AHEAD_MS, MAX_RECORD_AHEAD_MS
 from schemas.rejection import Rejected, RejectReason
 
+# Whoever reads a message through `schemas` gets milliseconds; producers have a choice.
 if TYPE_CHECKING:
+    Instant = int
     Timestamp = int
 else:
-    # Whoever reads a message through `schemas` gets milliseconds; producers have a choice.
-    Timestamp = Annotated[
+    Instant = (
         Annotated[int, Meta(extra_json_schema={"minimum": EARLIEST_MS})]
         | Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
-        | None,
+    )
+    Timestamp = Annotated[
+        Instant | None,
         Meta(
             description="whole milliseconds since 1970 (1767225600000) or RFC 3339 text "
             '("2026-01-01T00:00:00Z"); left out, it is the timestamp of the Kafka record'
@@ -47,6 +50,14 @@ def instant(text: str) -> int:
     Raises:
         Rejected: the text is something else.
     """
+    try:
+        return _instant(text)
+    except ValueError as fault:
+        raise Rejected(RejectReason.INVALID, f"ts: {fault}") from None
+
+
+def _instant(text: str) -> int:
+    """The same, where it is another field's. Raises `ValueError`."""
     if _RFC_3339.fullmatch(text):
         leap = text[17:19] == "60"
         try:
@@ -58,10 +69,10 @@ def instant(text: str) -> int:
             return (moment - _EPOCH) // _MILLISECOND + (1000 if leap else 0)
     shown = repr(text[:40])
     if text.strip().isdecimal():
-        raise Rejected(RejectReason.INVALID, f"ts: {shown} is a number in quotes; {_HOW}")
+        raise ValueError(f"{shown} is a number in quotes; {_HOW}")
     if _RFC_3339.fullmatch(f"{text}Z"):
-        raise Rejected(RejectReason.INVALID, f'ts: {shown} names no zone; end it in "Z" for UTC')
-    raise Rejected(RejectReason.INVALID, f"ts: {shown} is not an instant; {_HOW}")
+        raise ValueError(f'{shown} names no zone; end it in "Z" for UTC')
+    raise ValueError(f"{shown} is not an instant; {_HOW}")
 
 
 def check_range(ts: int, now_ms: int) -> None:
@@ -108,10 +119,15 @@ def _check(ts: int, latest: int, than: str, whose: str = "") -> None:
     raise Rejected(RejectReason.TIMESTAMP_OUT_OF_RANGE, f"ts: {whose}{str(ts)[:40]} {why}")
 
 
-def check_instant(name: str, ms: int | None) -> None:
-    """Raises `ValueError` where a planned time cannot be milliseconds since 1970."""
-    if ms is not None and not EARLIEST_MS <= ms <= _LATEST_MS:
-        raise ValueError(f"{name} {ms} lies outside of 1990 to 9999; send milliseconds since 1970")
+def planned(name: str, when: int | str) -> int:
+    """Milliseconds since 1970 of a planned time, the field `name`. Raises `ValueError`."""
+    try:
+        ms = _instant(when) if isinstance(when, str) else when
+    except ValueError as fault:
+        raise ValueError(f"{name}: {fault}") from None
+    if not EARLIEST_MS <= ms <= _LATEST_MS:
+        raise ValueError(f"{name} {when} lies outside of 1990 to 9999; {_HOW}")
+    return ms
 
 
 def _unit(ts: int, latest: int) -> str | None:

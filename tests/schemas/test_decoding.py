@@ -357,7 +357,10 @@ def test_a_rule_that_cannot_be_says_what_it_needs(fields: dict[str, Any], said: 
     [
         ({"items": []}, "items: expected array of length >= 1"),
         ({"items": [{"item_id": "i", "weight": 0}]}, "items[0].weight: expected float > 0"),
-        ({"valid_from": NOW // 1000}, "send milliseconds since 1970"),
+        ({"valid_from": NOW // 1000}, "lies outside of 1990 to 9999; send whole milliseconds"),
+        ({"valid_until": "2026-02-01"}, "valid_until: '2026-02-01' is not an instant; send"),
+        ({"valid_from": "2026-02-01T00:00:00"}, 'names no zone; end it in "Z"'),
+        ({"valid_from": "1989-12-31T00:00:00Z"}, "lies outside of 1990 to 9999"),
         ({"valid_from": NOW, "valid_until": NOW}, "valid_until must be later"),
     ],
 )

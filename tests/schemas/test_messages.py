@@ -127,6 +127,9 @@ READ: dict[str, Message] = {
     "editorial.present": Editorial(
         "Winter", [Pick("sku-204", 3.0), Pick("sku-9")], T0, T0 + 86_400_000, T0
     ),
+    "editorial.text-valid": Editorial(
+        "Winter", [Pick("sku-204", 3.0), Pick("sku-9")], T0, T0 + 86_400_000, T0
+    ),
     "editorial.minimal": Editorial("Winter", [Pick("sku-9")], ts=RECORD_TS),
     "editorial.future": Editorial("Winter", [Pick("sku-9")], ts=RECORD_TS),
     "profile.present": Profile(
