@@ -73,6 +73,7 @@ class EventPath:
                 lambda replica: self._learn(replica, chunk, taken, behind, raised),
                 list(newest.values()),
                 behind=behind,
+                more_follow=chunk.more_follow,
             )
         try:
             await learned

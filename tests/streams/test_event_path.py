@@ -38,6 +38,7 @@ class AtOnce:
         newest: Sequence[Any],  # noqa: ARG002
         *,
         behind: bool,  # noqa: ARG002
+        more_follow: bool,  # noqa: ARG002
     ) -> tuple[asyncio.Future[None], asyncio.Future[None]]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         learn(self.replica)

@@ -6,17 +6,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka.protocol.fetch import FetchRequest
+from faust.types import TP
 from kafka import Kafka
 
 from streams.broker import EmbeddedBroker
-from streams.transport import Chunk, _paced
+from streams.transport import Chunk, ChunkConsumer, _ConsumerThread, _paced
 
 QUICK_TO_NOTICE = {"broker_session_timeout": 2.0, "broker_heartbeat_interval": 0.3}
 """A group that notices a dead member after two seconds instead of ten."""
@@ -321,6 +323,42 @@ def test_a_chunk_may_be_acknowledged_twice():
     chunk.ack()
     assert chunk.acked
     assert calls == [True, True]
+
+
+def test_a_chunk_tells_whether_more_of_its_topic_were_fetched_and_what_is_unanswered_is_counted():
+    fetched = {TP("events", 0): [1, 2], TP("items", 0): [5], TP("events", 3): [7]}
+
+    async def wait(_timeout):
+        return {tp: [Row(offset) for offset in offsets] for tp, offsets in fetched.items()}, None
+
+    consumer = SimpleNamespace(
+        app=SimpleNamespace(consumer_generation_id=1),
+        flow_active=True,
+        should_stop=False,
+        unanswered=0,
+        _unanswered={},
+        _in_flight=defaultdict(deque),
+        _some_acked=asyncio.Event(),
+        _wait_next_records=wait,
+        _to_chunk_message=lambda _tp, rows, _generation, _at, more: SimpleNamespace(
+            more=more, offset=rows[-1].offset
+        ),
+    )
+
+    async def more():
+        return {tp: message.more async for tp, message in ChunkConsumer.getmany(consumer, 1.0)}
+
+    assert [*asyncio.run(more()).values()] == [True, False, False]
+    assert consumer.unanswered == 4
+    for _ in "ab":  # the second time, it is answered already
+        ChunkConsumer._on_ack(consumer, TP("events", 0), 2)
+        assert consumer.unanswered == 2
+
+
+def test_fetches_rest_the_longer_the_more_records_are_unanswered():
+    rests = [_ConsumerThread._rest_s(SimpleNamespace(consumer=SimpleNamespace(unanswered=n)))
+             for n in (0, 100, 10_000)]  # fmt: skip
+    assert rests == pytest.approx([0.005, 0.01, 0.05])
 
 
 def fetch_of(*topics: str) -> FetchRequest:
