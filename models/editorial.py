@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.pool import Said, fading, pooled
-from models.ranking import Ranking
+from models.ranking import Ranking, cut
 
 FIRST = 0.5
 """The editors' part in the list of somebody who has done nothing yet."""
@@ -65,7 +65,7 @@ def blended(ranking: Ranking, lists: Sequence[EditorsList], share: float) -> Ran
             editors[item_id] = editors.get(item_id, 0.0) + part
             strongest[item_id] = max(strongest.get(item_id, (0.0, "")), (part, each.name))
     opinion = {
-        item_id: Said(chance, f"Chosen by the editors: {strongest[item_id][1]}")
+        item_id: Said(chance, f"Chosen by the editors: {cut(strongest[item_id][1])}")
         for item_id, chance in editors.items()
     }
     return pooled(ranking, SOURCE, opinion, share)

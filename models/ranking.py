@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+SAID_CHARS = 80
+"""Of each title, name or question that a reason's text repeats: others wrote them, as long as they
+liked, and a list of a hundred items is one record."""
+
 
 class Reason(Struct, frozen=True, gc=False):
     """Why an item is in the list.
@@ -36,3 +40,14 @@ class Ranking(Struct, frozen=True, gc=False):
 
     user_id: str
     items: tuple[Recommended, ...]
+
+
+def cut(said: str) -> str:
+    """What a reason's text repeats of it.
+
+    >>> cut("tea")
+    'tea'
+    >>> len(cut("tea " * 100))
+    80
+    """
+    return said if len(said) <= SAID_CHARS else said[: SAID_CHARS - 1].rstrip() + "…"

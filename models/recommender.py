@@ -22,7 +22,7 @@ from models.ids import Ids
 from models.interactions import Interactions, Past
 from models.newcomers import Newcomers
 from models.numeric import uniform, widened
-from models.ranking import Ranking, Reason, Recommended
+from models.ranking import Ranking, Reason, Recommended, cut
 from models.reasons import NAMED, SOURCES
 from models.reasons import sentence as reasons_in_words
 from models.settings import EngineSettings
@@ -734,7 +734,7 @@ class Recommender:
 
     def _title(self, item: int) -> str:
         facts = self._described.get(item)
-        return facts.title if facts and facts.title else self._items.name(item)
+        return cut(facts.title if facts and facts.title else self._items.name(item))
 
 
 def _nobody_listens(_user: str) -> None:

@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 
 from models.interactions import Past
 from models.pool import Said, fading
+from models.ranking import cut
 
 FIRST = 0.9
 """The segments' part in the list of somebody who has done nothing yet."""
@@ -328,4 +329,4 @@ def _is_stale(then: float, now: float) -> bool:
 
 
 def _in_words(fact: Fact) -> str:
-    return f"Popular among people like you: {fact.name} {fact.value}"
+    return "Popular among people like you: " + cut(f"{fact.name} {fact.value}")

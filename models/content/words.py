@@ -27,7 +27,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.ranking import Ranking, Reason, Recommended
+from models.ranking import Ranking, Reason, Recommended, cut
 
 SCALE = 20.0
 """Nats per unit of cosine: the scale that the encoder was trained with."""
@@ -35,7 +35,6 @@ SCALE = 20.0
 ENGINE_SHARE = 0.5
 CONSIDERED = 200
 SOURCE = "words"
-_SAID_CHARS = 80
 
 Floats = NDArray[np.float64]
 
@@ -100,8 +99,7 @@ def _shares(by_words: Floats, by_user: Floats) -> Floats:
 
 
 def _reason(share: float, engine: Reason | None, words: str) -> Reason:
-    said = words if len(words) <= _SAID_CHARS else words[: _SAID_CHARS - 1].rstrip() + "…"
-    text = f"Matches what you asked for: {said}." if said else "Is not what you ruled out."
+    text = f"Matches what you asked for: {cut(words)}." if words else "Is not what you ruled out."
     if engine is None or share >= 1:
         return Reason(SOURCE, share, (), text)
     source, part = (SOURCE, share) if share >= 0.5 else (engine.source, 1 - share)

@@ -171,3 +171,16 @@ def test_the_segments_part_falls_with_every_event() -> None:
     assert shares[0] > 0.5
     assert shares[3:] == [0, 0]
     assert share_of_segments(0, 0) == 0
+
+
+def test_a_reason_repeats_no_more_than_the_beginning_of_a_long_fact() -> None:
+    recommender, segments = Recommender(), Segments()
+    users = range(2 * LEAST_PEOPLE)
+    for n in users:
+        segments.describe(f"u{n}", [Fact("plan" * 30, "\x01" * 4_000)], recommender)
+        segments.describe(f"v{n}", [Fact("plan", "none")], recommender)
+    taken = {"u": "tea", "v": "cup"}
+    learn(recommender, segments, [(f"{v}{n}", taken[v], NOW + n) for n in users for v in taken])
+    text = segments.opinion("u0")["tea"].text
+    assert text.startswith("Popular among people like you: planplan")
+    assert len(text) < 120
