@@ -15,8 +15,6 @@ from models.ranking import Ranking
 from models.recommender import Recommender
 from schemas import Cause
 from schemas.limits import (
-    MAX_DETAIL_CHARS,
-    MAX_DETAIL_NAME_CHARS,
     MAX_ID_CHARS,
     MAX_LIST,
     MAX_MESSAGE_BYTES,
