@@ -238,9 +238,8 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         gone: dict[str, None] = {}
         for record in records:
             item = str(record.key or b"", "utf-8", "replace")
-            vectors.pop(item, None)
-            gone.pop(item, None)
             if record.value is None:
+                vectors.pop(item, None)
                 gone[item] = None
                 self._known.pop(item, None)
                 self._deleted.pop(item, None)
@@ -272,6 +271,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             wanted = self._wanted.get(item)
             if wanted and (whole or wanted.content == content):
                 del self._wanted[item]
+            gone.pop(item, None)
             vectors[item] = vector
         if self._likeness is None and vectors:
             self._likeness = Likeness(

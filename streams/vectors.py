@@ -28,8 +28,17 @@ def unpack(value: bytes) -> tuple[str, bytes, NDArray[np.float32]]:
         msgspec.MsgspecError: the record is none of Freshet's.
     """
     found = _DECODER.decode(value)
-    return found.encoder, found.content, np.frombuffer(found.values, "<f2").astype(np.float32)
+    if not found.values or len(found.values) % 2:
+        raise msgspec.ValidationError(f"{len(found.values)} bytes are no vector of float16")
+    vector = np.frombuffer(found.values, "<f2").astype(np.float32)
+    # One that is longer outweighs all others in their mean, and NaN, which is not less, undoes it.
+    if not np.linalg.norm(vector) < _MOST_LENGTH:
+        raise msgspec.ValidationError("the vector is longer than 1, or holds what is no number")
+    return found.encoder, found.content, vector
 
+
+#: Of a vector of length 1, what rounding adds.
+_MOST_LENGTH = 1.01
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Vector)
