@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from itertools import islice
@@ -137,6 +138,8 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
                 has_room=self._has_room_for_pictures,
             )
         self._assigned: set[int] = set()
+        #: What there is to understand, by partition of `items` and item.
+        self._described: defaultdict[int, dict[str, ItemFacts]] = defaultdict(dict)
         #: By item: the content of the vector on `vectors`.
         self._known: dict[str, bytes] = {}
         #: By item, what its vector should be of, where that is not on `vectors` yet.
@@ -168,6 +171,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             if not text and not image:
                 deletes = [*deletes, item]
                 continue
+            self._described[partition][item] = facts
             # From its text at once, and again when its picture is here.
             content, whole = content_key(text, self._name), content_key(text, self._name, image)
             self._pictured.pop(item, None)
@@ -184,6 +188,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
                     offset = None if own is None else own.offset
                     self._images.want(item, Pictured(partition, whole, text, url, offset))
         for item in deletes:
+            self._described[partition].pop(item, None)
             self._wanted.pop(item, None)
             self._pictured.pop(item, None)
             self._set_aside.pop(item, None)
@@ -288,6 +293,10 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
                 await asyncio.to_thread(likeness.upsert, [*vectors], rows)
         for item in gone:
             self._unlinked.pop(item, None)
+        # Described again while the tombstone of its vector was on its way, it seemed to have one.
+        for partition, described in self._described.items():
+            if again := [described[item] for item in gone if item in described]:
+                self.told(partition, again, [])
         self._unlinked.update(dict.fromkeys(vectors))
         self._metrics.vectors.set(len(self._known))
         self._something_came.set()

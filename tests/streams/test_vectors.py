@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from faust.types import TP
+from numpy.typing import NDArray
 
+from models.catalogue import ItemFacts
 from streams.content import Content
 from streams.metrics import Metrics
+from streams.publisher import Outgoing
 from streams.settings import Settings
 from streams.transport import ChunkApp
 from streams.vectors import pack, unpack
@@ -31,10 +36,40 @@ def record(item: str, value: bytes | None) -> Any:
     return SimpleNamespace(key=item.encode(), value=value)
 
 
-def following() -> Content:
+class Encoder:
+    """Says the same of every text."""
+
+    async def encode(
+        self, texts: Sequence[str], _images: Sequence[bytes]
+    ) -> tuple[NDArray[np.float32], list[int]]:
+        return np.tile(OF_LENGTH_1, (len(texts), 1)), []
+
+
+class Topic:
+    """`vectors`: what is published is read when `read` says so."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+
+    async def publish(self, _topic: str, outgoing: Sequence[Outgoing]) -> None:
+        self.records += [SimpleNamespace(key=each.key, value=each.value) for each in outgoing]
+
+    async def read(self, *readers: Content) -> list[str]:
+        """Which items these were of, "-" before tombstones."""
+        records, self.records = self.records, []
+        for reader in readers:
+            await reader._apply(0, records)
+        return ["-" * (each.value is None) + each.key.decode() for each in records]
+
+
+def following(topic: Any = None) -> Content:
     app: Any = ChunkApp("content", broker="kafka://nowhere")
     unused: Any = None
-    return Content(Settings(), app, unused, unused, Metrics())
+    content = Content(Settings(), app, unused, topic, Metrics())
+    encoder: Any = Encoder()
+    content.encoder = encoder
+    content.follower.caught_up.set()
+    return content
 
 
 @pytest.mark.parametrize("dimensions", [1, 384, 4096])
@@ -68,3 +103,62 @@ def test_garbage_is_passed_over_as_if_it_were_not_there(what: str) -> None:
         np.testing.assert_allclose(content.likeness.mean, OF_LENGTH_1, atol=1e-3)
 
     asyncio.run(follow())
+
+
+TEA = ItemFacts("tea", title="Tea")
+
+
+def tell(contents: Sequence[Content], upserts: Sequence[ItemFacts], deletes: Sequence[str]) -> None:
+    for content in contents:
+        content.told(3, upserts, deletes)
+
+
+@pytest.mark.parametrize("again", [TEA, ItemFacts("tea", title="Green tea")])
+@pytest.mark.parametrize("takes_over", [False, True])
+def test_an_item_described_again_while_its_tombstone_is_on_its_way_gets_its_vector(
+    again: ItemFacts, takes_over: bool
+) -> None:
+    """Also where another worker is assigned it meanwhile."""
+
+    async def race() -> None:
+        topic = Topic()
+        both = first, second = following(topic), following(topic)
+        partition = {TP("items", 3)}
+        await first._on_assigned(ChunkApp("any"), partition)
+        tell(both, [TEA], [])
+        await first._encode_some()
+        assert await topic.read(*both) == ["tea"]
+
+        tell(both, [], ["tea"])
+        await first._encode_some()
+        tell(both, [again], [])
+        if takes_over:
+            await first._on_revoked(ChunkApp("any"), partition)
+            await second._on_assigned(ChunkApp("any"), partition)
+        assert await topic.read(*both) == ["-tea"]
+        for content in both:
+            await content._encode_some()
+        assert await topic.read(*both) == ["tea"]
+        for content in both:
+            assert not await content._encode_some()
+            assert content.likeness is not None
+            assert "tea" in content.likeness
+
+    asyncio.run(race())
+
+
+def test_an_item_that_is_gone_is_not_encoded_again() -> None:
+    async def end() -> None:
+        topic = Topic()
+        content = following(topic)
+        await content._on_assigned(ChunkApp("any"), {TP("items", 3)})
+        tell([content], [TEA, ItemFacts("cup", title="Cup")], [])
+        await content._encode_some()
+        await topic.read(content)
+        tell([content], [ItemFacts("cup")], ["tea"])  # nothing is said of the cup any more
+        await content._encode_some()
+        assert await topic.read(content) == ["-tea", "-cup"]
+        assert not await content._encode_some()
+        assert topic.records == []
+
+    asyncio.run(end())
