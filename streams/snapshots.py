@@ -79,13 +79,14 @@ class SnapshotStore:
         """What is there of this installation."""
         self._files.invalidate_cache()
         try:
-            names = self._files.ls(self.root, detail=False)
+            entries = self._files.ls(self.root, detail=True)
         except FileNotFoundError:
             return []
         found = []
-        for path in names:
+        for entry in entries:
+            path = entry["name"]
             named = _NAME.fullmatch(path.rsplit("/", 1)[-1])
-            if named is None:
+            if named is None or entry["type"] == "directory":
                 continue
             snapshot = Snapshot(int(named["created"]), path)
             if named["topic"] == self._topic or (not named["topic"] and self._is_ours(snapshot)):

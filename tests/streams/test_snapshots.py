@@ -38,6 +38,23 @@ def test_what_is_written_is_read_and_the_newest_are_kept(tmp_path: Path, place: 
         np.testing.assert_array_equal(arrays[name], array)
 
 
+@pytest.mark.parametrize("place", ["{}/snapshots", "memory://{}/snapshots"])
+def test_a_folder_named_like_a_snapshot_is_none(tmp_path: Path, place: str) -> None:
+    snapshots = store(place.format(tmp_path), snapshots_kept=1)
+    snapshots._files.makedirs(f"{snapshots.root}/0000000000009-aa-events.freshet/inside")
+    save(snapshots, 1)
+    save(snapshots, 2)
+    assert [snapshot.created_ms for snapshot in snapshots.newest_first()] == [2]
+
+
+def test_a_snapshot_may_be_a_link(tmp_path: Path) -> None:
+    elsewhere = Path(save(store(tmp_path / "elsewhere"), 1))
+    snapshots = store(tmp_path / "here")
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / elsewhere.name).symlink_to(elsewhere)
+    assert [snapshot.created_ms for snapshot, _ in snapshots.readable()] == [1]
+
+
 @pytest.mark.parametrize("damage", ["a flipped bit", "cut short", "empty", "something else"])
 def test_a_damaged_one_is_told_from_a_sound_one(tmp_path: Path, damage: str) -> None:
     snapshots = store(tmp_path)
