@@ -8,7 +8,7 @@ import platform
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -138,11 +138,27 @@ async def _lag(settings: Settings) -> Finding:
         consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
         starts = await consumer.beginning_offsets(partitions)
-        behind = 0
-        for tp in partitions:
-            behind += ends[tp] - (await consumer.committed(tp) or starts[tp])
+        committed = {tp: await consumer.committed(tp) for tp in partitions}
     finally:
         await consumer.stop()
+    return _told_lag(settings.app_id, starts, ends, committed)
+
+
+def _told_lag(
+    group: str,
+    starts: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+    committed: Mapping[TopicPartition, int | None],
+) -> Finding:
+    read = {tp: starts[tp] if offset is None else offset for tp, offset in committed.items()}
+    behind = sum(ends[tp] - offset for tp, offset in read.items())
+    if behind and all(offset is None for offset in committed.values()):
+        return Finding(
+            "lag",
+            "warning",
+            f"consumer group {group} has committed nothing, and {behind:,} events wait; start a "
+            "worker, or name its group with FRESHET_APP_ID",
+        )
     return Finding("lag", "ok", f"{behind:,} events not yet learned from")
 
 

@@ -9,11 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+from aiokafka import TopicPartition
 from kafka import Kafka
 from typer.testing import CliRunner
 
 from streams import broker, cli
-from streams.doctor import examine
+from streams.doctor import _told_lag, examine
 from streams.settings import Settings
 
 
@@ -68,6 +69,29 @@ def test_the_doctor_says_what_to_do_where_no_broker_answers() -> None:
     assert found["broker"].detail.startswith("no broker answers at 127.0.0.1:1 (KafkaConnection")
     assert "freshet broker --port 1" in found["broker"].detail
     assert "topics" not in found
+
+
+@pytest.mark.parametrize(
+    ("committed", "verdict", "said"),
+    [
+        ((None, None), "warning", "group shop has committed nothing, and 30 events wait"),
+        ((0, None), "ok", "40 events"),
+        ((20, None), "ok", "20 events"),
+        ((20, 20), "ok", "0 events"),
+    ],
+)
+def test_the_doctor_tells_a_group_that_lags_from_one_that_has_read_nothing(
+    committed: tuple[int | None, ...], verdict: str, said: str
+) -> None:
+    partitions = [TopicPartition("events", 0), TopicPartition("events", 1)]
+    starts, ends = dict(zip(partitions, (10, 0), strict=True)), dict.fromkeys(partitions, 20)
+    found = _told_lag("shop", starts, ends, dict(zip(partitions, committed, strict=True)))
+    assert (found.verdict, said in found.detail) == (verdict, True)
+
+
+def test_the_doctor_takes_no_group_to_task_where_there_is_nothing_to_read() -> None:
+    partition = TopicPartition("events", 0)
+    assert _told_lag("shop", {partition: 5}, {partition: 5}, {partition: None}).verdict == "ok"
 
 
 def test_a_broker_that_is_away_is_one_sentence() -> None:
