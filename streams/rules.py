@@ -21,6 +21,9 @@ from streams.settings import Settings
 from streams.topics import ensure_topics
 
 
+_SHOWN_FIELDS, _SHOWN_CHARS = 10, 40
+
+
 class RuleError(ValueError):
     """The rules cannot be set or ended so; the text says why and what to do."""
 
@@ -72,7 +75,7 @@ def read_rules(file: Path) -> list[Rule]:
     """The rules of a file: one JSON object, a list of them, or one a line.
 
     Raises:
-        RuleError: it cannot be read, or one of them is none.
+        RuleError: it cannot be read, or one of them is none, or has fields that rules do not have.
     """
     try:
         value = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
@@ -89,12 +92,38 @@ def read_rules(file: Path) -> list[Rule]:
     rules: list[Rule] = []
     for number, part in enumerate(parts, start=1):
         try:
-            rules.append(decode_rule(part, now_ms, now_ms))
+            rule = decode_rule(part, now_ms, now_ms)
         except Rejected as fault:
-            raise RuleError(f"{file}, rule {number}: {fault.detail}") from None
+            # A name that was mistyped may be why another is missed.
+            said = _unknown_fields(part) or fault.detail
+            raise RuleError(f"{file}, rule {number}: {said}") from None
+        if unknown := _unknown_fields(part):
+            raise RuleError(f"{file}, rule {number}: {unknown}")
+        rules.append(rule)
     if not rules:
         raise RuleError(f"{file} holds no rule; docs/rules.md shows some")
     return rules
+
+
+def _unknown_fields(part: bytes) -> str:
+    """A sentence about the fields that a rule, or a condition of it, does not have; empty where it
+    has them all. On the topic they are ignored, so that producers may be newer than workers."""
+    try:
+        fields = msgspec.json.decode(part)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+    where = fields.get("where") if isinstance(fields, dict) else None
+    conditions = where if isinstance(where, list) else []
+    kinds = [
+        ("", fields, Rule),
+        *((f"where[{k}].", c, Condition) for k, c in enumerate(conditions)),
+    ]
+    for path, given, kind in kinds:
+        known = [known.encode_name for known in msgspec.structs.fields(kind)]
+        if isinstance(given, dict) and (unknown := [name for name in given if name not in known]):
+            named = ", ".join(path + name[:_SHOWN_CHARS] for name in unknown[:_SHOWN_FIELDS])
+            return f"there is no field {named}; known are {', '.join(known)}"
+    return ""
 
 
 def _in_words(condition: Condition) -> str:
