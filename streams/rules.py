@@ -20,7 +20,6 @@ from streams.kafka import client_options
 from streams.settings import Settings
 from streams.topics import ensure_topics
 
-
 _SHOWN_FIELDS, _SHOWN_CHARS = 10, 40
 
 
@@ -114,12 +113,12 @@ def _unknown_fields(part: bytes) -> str:
         return ""
     where = fields.get("where") if isinstance(fields, dict) else None
     conditions = where if isinstance(where, list) else []
-    kinds = [
+    kinds: list[tuple[str, object, type[msgspec.Struct]]] = [
         ("", fields, Rule),
         *((f"where[{k}].", c, Condition) for k, c in enumerate(conditions)),
     ]
     for path, given, kind in kinds:
-        known = [known.encode_name for known in msgspec.structs.fields(kind)]
+        known = kind.__struct_encode_fields__
         if isinstance(given, dict) and (unknown := [name for name in given if name not in known]):
             named = ", ".join(path + name[:_SHOWN_CHARS] for name in unknown[:_SHOWN_FIELDS])
             return f"there is no field {named}; known are {', '.join(known)}"
