@@ -57,20 +57,23 @@ def is_wanted(settings: Settings) -> bool:
     Raises:
         SystemExit: they are, by the settings, and cannot; says what to do.
     """
-    reason = why_unavailable(settings.encoder) if settings.content != "off" else None
+    if settings.content == "off":
+        return False
+    reason = why_unavailable(settings.encoder)
     if reason is None and settings.images == "on":
         reason = why_no_images(settings.image_encoder)
-    if reason and settings.content == "on":
-        raise SystemExit(reason)
-    wanted = settings.content != "off" and reason is None
-    if wanted and settings.index_device == "cuda" and not gpu_is_there():
+    if reason:
+        # Who asks for pictures asks to understand items: that is not left out in silence either.
+        if "on" in (settings.content, settings.images):
+            raise SystemExit(reason)
+        log.info("items are recommended without reading what they say", because=reason)
+        return False
+    if settings.index_device == "cuda" and not gpu_is_there():
         raise SystemExit(
             "items are to be searched on a GPU (FRESHET_INDEX_DEVICE=cuda), but torch sees none "
             "here: see to its driver, or set auto or cpu"
         )
-    if reason:
-        log.info("items are recommended without reading what they say", because=reason)
-    return wanted
+    return True
 
 
 class _Wanted(NamedTuple):

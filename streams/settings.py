@@ -167,8 +167,8 @@ class Settings(BaseSettings):
     images: Literal["on", "off"] = Field(
         "off",
         description="Whether items are also known by their pictures (`image`, or `image_url`, from "
-        "where a worker then fetches them); needs the extra `images` and `image_encoder` "
-        "(`docs/content.md`).",
+        "where a worker then fetches them); needs the extra `images` and `image_encoder`, without "
+        "which a worker does not start, unless `content` is off (`docs/content.md`).",
     )
     image_encoder: str = Field(
         "",

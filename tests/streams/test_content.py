@@ -166,6 +166,12 @@ def test_a_gpu_that_is_wanted_and_not_there_is_told_at_the_start() -> None:
     assert is_wanted(load(options={"index_device": "auto"}))
 
 
+def test_pictures_that_are_wanted_without_a_model_are_told_at_the_start() -> None:
+    with pytest.raises(SystemExit, match="FRESHET_IMAGE_ENCODER"):
+        is_wanted(load(options={"images": "on"}))
+    assert not is_wanted(load(options={"images": "on", "content": "off"}))
+
+
 def test_what_an_item_looks_like_is_taken_in_beside_what_it_says(
     kafka: Kafka, topic_prefix: str, cache_dir: Path, tmp_path: Path
 ) -> None:
