@@ -132,6 +132,8 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(_NICENESS)
+    # Nothing is fetched at run time, whatever the worker's environment says.
+    os.environ["HF_HUB_OFFLINE"] = "1"
     # Bars are for a terminal, not for the worker's log. Their lock is one between processes, of
     # which Python would complain in the end: this process is killed and cannot give it back.
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"

@@ -107,12 +107,20 @@ def loaded(model: str, device: str, *, setting: str = "FRESHET_ENCODER") -> Any:
     from sentence_transformers import SentenceTransformer
 
     try:
-        found = SentenceTransformer(_weights(model), device=None if device == "auto" else device)
+        found = SentenceTransformer(
+            _weights(model),
+            device=None if device == "auto" else device,
+            local_files_only=True,
+        )
     except (OSError, ValueError, RuntimeError, AssertionError) as error:  # the last: torch's
-        first = str(error).strip().splitlines()[0][:300]
+        why = str(error).strip().splitlines()[0][:300]
+        named = ("/" in model or model.startswith((".", "~"))) and isinstance(error, OSError)
+        if named and not Path(model).expanduser().exists():
+            why = f"there is no folder {model}"
+        default = ", or `minilm`" if setting == "FRESHET_ENCODER" else ""
         raise EncoderUnavailable(
-            f"the encoder {model!r} cannot be loaded on {device} ({first}); "
-            f"{setting} names a folder with a sentence-transformers model, or `minilm`"
+            f"the encoder {model!r} cannot be loaded on {device} ({why}); {setting} names a folder "
+            f"with a sentence-transformers model, or one downloaded before{default}"
         ) from error
     return found.eval()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.content.encoder import EncoderUnavailable, SentenceEncoder, why_unavailable
+from models.content.encoder import EncoderUnavailable, SentenceEncoder, loaded, why_unavailable
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("sentence_transformers") is None,
@@ -57,9 +57,19 @@ def test_a_text_gets_the_same_vector_in_any_company(tiny: Path) -> None:
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_a_model_that_is_not_there_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(EncoderUnavailable, match="FRESHET_ENCODER"):
-        SentenceEncoder(str(tmp_path / "nothing"), device="cpu")
+@pytest.mark.parametrize("model", ["{}/nothing", "./nothing", "~/nothing", "models/nothing"])
+def test_a_folder_that_is_not_there_is_told_as_that(tmp_path: Path, model: str) -> None:
+    model = model.format(tmp_path)
+    with pytest.raises(EncoderUnavailable, match=f"there is no folder {model}.*or `minilm`"):
+        SentenceEncoder(model, device="cpu")
+
+
+def test_a_model_that_was_not_downloaded_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asks the network"))
+    with pytest.raises(EncoderUnavailable, match="FRESHET_IMAGE_ENCODER") as raised:
+        loaded("no-model", "cpu", setting="FRESHET_IMAGE_ENCODER")
+    assert str(raised.value).endswith("or one downloaded before")
 
 
 def test_minilm_knows_what_is_alike() -> None:
