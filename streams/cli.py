@@ -132,6 +132,26 @@ def _complain(what: str) -> None:
     err.print(Text.assemble(("freshet:", "red"), f" {what}"), soft_wrap=True)
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        out.print(f"freshet {version('freshet-recommender')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _freshet(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Which Freshet this is.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """What may stand before any command; its help is the program's own."""
+
+
 @app.command()
 def demo(
     seconds: Annotated[

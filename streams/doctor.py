@@ -74,7 +74,8 @@ def _folder(what: str, path: Path) -> Finding:
             f"{path} cannot be written; change its rights or choose another with "
             f"FRESHET_{what.split()[0].upper()}_DIR",
         )
-    return Finding(what, "ok", str(path))
+    there = "" if path.exists() else " (not there yet; made when it is needed)"
+    return Finding(what, "ok", f"{path}{there}")
 
 
 def _jars(settings: Settings) -> Finding:

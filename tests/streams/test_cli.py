@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from kafka import Kafka
 from typer.testing import CliRunner
 
 from streams import broker, cli
-from streams.doctor import _told_lag, examine
+from streams.doctor import _folder, _told_lag, examine
 from streams.settings import Settings
 
 
@@ -87,6 +88,16 @@ def test_the_doctor_tells_a_group_that_lags_from_one_that_has_read_nothing(
     starts, ends = dict(zip(partitions, (10, 0), strict=True)), dict.fromkeys(partitions, 20)
     found = _told_lag("shop", starts, ends, dict(zip(partitions, committed, strict=True)))
     assert (found.verdict, said in found.detail) == (verdict, True)
+
+
+def test_the_doctor_says_of_a_folder_whether_it_is_there(tmp_path: Path) -> None:
+    assert _folder("data folder", tmp_path).detail == str(tmp_path)
+    assert "not there yet" in _folder("data folder", tmp_path / "data").detail
+
+
+def test_which_freshet_this_is_can_be_asked() -> None:
+    done = CliRunner().invoke(cli.app, ["--version"])
+    assert (done.exit_code, done.output) == (0, f"freshet {version('freshet-recommender')}\n")
 
 
 def test_the_doctor_takes_no_group_to_task_where_there_is_nothing_to_read() -> None:
