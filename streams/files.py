@@ -407,9 +407,10 @@ def _columns(
         places.setdefault(_column(title), place)
     missing = [column for column in required if column not in places]
     if missing:
+        alone = " It names one alone: are commas, semicolons or tabs between?"
         raise UnreadableFile(
             f"{name} has no column {' and no column '.join(missing)}; its first line must name "
-            f"the columns, as in {wanted}."
+            f"the columns, as in {wanted}.{alone if len(header) == 1 else ''}"
         )
     return places
 

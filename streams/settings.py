@@ -366,6 +366,8 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"setting {name}: there is no such setting")
         elif fault["type"] == "dataclass_type":
             lines.append(f"setting {name}: is a section; set {name}.NAME=VALUE")
+        elif fault["loc"] == ("engine",):  # its own checks, which name the setting and the value
+            lines.append(f"setting engine.{fault['msg'].removeprefix('Value error, ')}")
         else:
             got = "" if "password" in name else f" (got {fault['input']!r})"
             lines.append(f"setting {name}: {fault['msg'].removeprefix('Value error, ')}{got}")

@@ -197,6 +197,13 @@ def test_missing_columns_are_named_in_one_sentence(path: Path) -> None:
         items(path, b"id,title\n1,x\n")
 
 
+def test_a_header_of_one_column_is_asked_what_stands_between(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user_id|item_id|event|ts\nann|moon|view|1\n")
+    with pytest.raises(UnreadableFile, match="are commas, semicolons or tabs between"):
+        read_columns(path)
+
+
 def test_lines_that_end_in_cr_alone_are_a_sentence(path: Path) -> None:
     with pytest.raises(UnreadableFile, match="CR alone"):
         events(path, (HEADER + VIEW).replace(b"\n", b"\r"))

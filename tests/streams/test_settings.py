@@ -41,6 +41,7 @@ def test_a_setting_of_the_engine_can_be_given_in_each_way(
         ("bootstrap_servers=kafka:99999", "host:port"),
         ("log_level=loud", "'debug', 'info'"),
         ("engine.repeats=maybe", "repeats"),
+        ("engine.explore=2", r"^setting engine\.explore must be 0.0 to 1.0, not 2.0\n"),
         ("partitions", "NAME=VALUE"),
         ("erasures_retention_days=inf", "erasures_retention_days: .* finite number"),
         ("erasures_retention_days=1e30", "less than or equal to 1000000"),
