@@ -132,6 +132,7 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(_NICENESS)
+    threading.Thread(target=_end_with_the_worker, daemon=True).start()
     # Nothing is fetched at run time, whatever the worker's environment says.
     os.environ["HF_HUB_OFFLINE"] = "1"
     # Bars are for a terminal, not for the worker's log. Their lock is one between processes, of
@@ -139,6 +140,13 @@ def _begin() -> None:
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     with suppress(ImportError):
         importlib.import_module("tqdm").tqdm.set_lock(threading.RLock())
+
+
+def _end_with_the_worker() -> None:
+    """A worker that was killed cannot end this process, which would keep its memory for ever."""
+    if worker := multiprocessing.parent_process():
+        worker.join()
+        os._exit(1)
 
 
 def _encode(

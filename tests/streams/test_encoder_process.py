@@ -106,3 +106,27 @@ def test_an_encoder_that_hangs_is_ended_and_the_next_batch_gets_another(
         assert not psutil.wait_procs([hung], 30)[1]
 
     asyncio.run(work())
+
+
+def test_an_encoder_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(
+        """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from streams.encoder_process import _begin
+
+if __name__ == "__main__":
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(60)
+"""
+    )
+    worker = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    encoder = psutil.Process(int(worker.stdout.readline()))
+    worker.kill()
+    worker.wait()
+    encoder.wait(timeout=10)
+    worker.stdout.close()
