@@ -32,9 +32,7 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 64
 #: How long an idle engine waits at most for the other chunks of a fetch, which come one after
 #: another in a fraction of a millisecond: a turn that begins with the first leaves the others to
-#: one of their own, with half of the users for all that surrounds it. To wait as long each time,
-#: with the rests between fetches that went with it, p50 was 51 ms instead of 28 ms
-#: (`streams.transport`).
+#: one of their own, with half of the users for all that surrounds it.
 _GATHER_SECONDS = 0.005
 #: For how long after a chunk that was behind the worker counts as overloaded.
 _OVERLOADED_SECONDS = 1.0
