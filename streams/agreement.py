@@ -31,7 +31,8 @@ def client_id(settings: Settings) -> str:
     """The consumer's: `freshet.learns-0a1b2c3d`.
 
     Of the settings that are not at their defaults: one that only a newer version knows, and nobody
-    has set, makes nobody disagree while workers are upgraded one by one.
+    has set, makes nobody disagree while workers are upgraded one by one. A default that a version
+    changes is therefore not seen.
     """
     learning = settings.model_dump_json(include=_LEARNING, exclude_defaults=True)
     digest = blake2b(learning.encode(), digest_size=4).hexdigest()

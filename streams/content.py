@@ -150,6 +150,8 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         #: The same of items whose picture is here.
         self._pictured: dict[str, _Wanted] = {}
         self._deleted: dict[str, int] = {}
+        #: Items that are encoded, until their vectors are read.
+        self._on_its_way: set[str] = set()
         #: By item, the contents that the encoder failed on, and nothing else with them.
         self._set_aside: dict[str, set[bytes]] = {}
         self._texts_turn, self._pictures_turn = _Turn(_ENCODED_AT_ONCE), _Turn(_PICTURES_AT_ONCE)
@@ -197,7 +199,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
             self._set_aside.pop(item, None)
             if self._images is not None:
                 self._images.drop(item)
-            if item in self._known:
+            if item in self._known or item in self._on_its_way:
                 self._deleted[item] = partition
         self._something_came.set()
 
@@ -246,6 +248,7 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         gone: dict[str, None] = {}
         for record in records:
             item = str(record.key or b"", "utf-8", "replace")
+            self._on_its_way.discard(item)
             if record.value is None:
                 vectors.pop(item, None)
                 gone[item] = None
@@ -351,16 +354,20 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         if not some:
             return False
         began = time.monotonic()
+        names = {item for item, _ in some}
+        self._on_its_way |= names
         try:
             vectors, unreadable = await self.encoder.encode(
                 [wanted.text for _, wanted in some], [wanted.image for _, wanted in some]
             )
         except (EncoderUnavailable, OSError) as error:
+            self._on_its_way -= names
             self._metrics.failures.labels("encode").inc()
             log.error("items cannot be encoded; trying again", error=str(error), items=len(some))
             await self.sleep(_RETRY_SECONDS)
             return False
         except Exception as error:  # it died, was ended, or raises on what one of them says
+            self._on_its_way -= names
             self._metrics.failures.labels("encode").inc()
             await self._look_for_the_cause(some, error)
             return False

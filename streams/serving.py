@@ -101,9 +101,8 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
         """Have a chunk learned, and then a list made for the user of each of these events.
 
         behind: whether more events wait than can be served soon. more_follow: whether another chunk
-        comes at once. Returns what is resolved when
-        `learn` is done (with what it raised, if so), and when the lists, or newer ones, are on the
-        brokers.
+        comes at once. Returns what is resolved when `learn` is done (with what it raised, if so),
+        and when the lists, or newer ones, are on the brokers.
         """
         now = time.monotonic()
         if behind:

@@ -54,6 +54,7 @@ _FETCH_EVERY_S: Final = 0.008
 # of the worker were, of 300 and 1,500 events/s: 14, 21 ms, .48 and 19, 49 ms, .82; with 5 ms and
 # half as much for each record 12, 31 ms, .64 and 26, 96 ms, .95; with 5 ms, 1 ms for each chunk
 # and at most 15 ms (and a turn that waits 5 ms for more) 17, 27 ms, .51 and 28, 56 ms, .85.
+# Requests come with the same fetches, so one may be fetched so much later under overload.
 _FETCH_LATER_S: Final = 0.0001
 _FETCH_AT_LEAST_EVERY_S: Final = 0.05
 # How often a commit that is under way looks whether it can still succeed.

@@ -113,7 +113,7 @@ def loaded(model: str, device: str, *, setting: str = "FRESHET_ENCODER") -> Any:
             local_files_only=True,
         )
     except (OSError, ValueError, RuntimeError, AssertionError) as error:  # the last: torch's
-        why = str(error).strip().splitlines()[0][:300]
+        why = (str(error).strip() or repr(error)).splitlines()[0][:300]
         named = ("/" in model or model.startswith((".", "~"))) and isinstance(error, OSError)
         if named and not Path(model).expanduser().exists():
             why = f"there is no folder {model}"

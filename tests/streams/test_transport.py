@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from aiokafka.protocol.fetch import FetchRequest
+from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from kafka import Kafka
 
@@ -353,6 +354,26 @@ def test_a_chunk_tells_whether_more_of_its_topic_were_fetched_and_what_is_unansw
     for _ in "ab":  # the second time, it is answered already
         ChunkConsumer._on_ack(consumer, TP("events", 0), 2)
         assert consumer.unanswered == 2
+
+
+def test_what_is_revoked_or_sought_anew_is_unanswered_no_more(monkeypatch):
+    async def nothing(*_):
+        pass
+
+    monkeypatch.setattr(driver.Consumer, "on_partitions_revoked", nothing)
+    monkeypatch.setattr(driver.Consumer, "perform_seek", nothing)
+    consumer = object.__new__(ChunkConsumer)
+    consumer._in_flight, consumer._some_acked = defaultdict(deque), asyncio.Event()
+    here, there = TP("events", 0), TP("events", 1)
+    consumer._unanswered = {(here, 4): 5, (there, 2): 3}
+    consumer.unanswered = 8
+    asyncio.run(consumer.on_partitions_revoked({here}))
+    assert (consumer.unanswered, consumer._unanswered) == (3, {(there, 2): 3})
+    consumer._on_ack(here, 4)  # late
+    assert consumer.unanswered == 3
+    asyncio.run(consumer.perform_seek())
+    consumer._on_ack(there, 2)
+    assert (consumer.unanswered, consumer._unanswered) == (0, {})
 
 
 def test_fetches_rest_the_longer_the_more_records_are_unanswered():

@@ -147,6 +147,37 @@ def test_an_item_described_again_while_its_tombstone_is_on_its_way_gets_its_vect
     asyncio.run(race())
 
 
+@pytest.mark.parametrize("while_it_is_encoded", [False, True])
+def test_an_item_deleted_while_its_vector_is_on_its_way_keeps_none(
+    while_it_is_encoded: bool,
+) -> None:
+    async def race() -> None:
+        topic = Topic()
+        content = following(topic)
+        await content._on_assigned(ChunkApp("any"), {TP("items", 3)})
+        tell([content], [TEA], [])
+        encode = content.encoder.encode
+
+        async def encode_and_delete(*told: Any) -> Any:
+            tell([content], [], ["tea"])
+            return await encode(*told)
+
+        if while_it_is_encoded:
+            content.encoder.encode = encode_and_delete  # type: ignore[method-assign]
+        await content._encode_some()
+        if not while_it_is_encoded:
+            tell([content], [], ["tea"])
+        assert await topic.read(content) == ["tea"]
+        await content._encode_some()
+        assert await topic.read(content) == ["-tea"]
+        assert not content._known
+        assert not content._on_its_way
+        assert content.likeness is not None
+        assert "tea" not in content.likeness
+
+    asyncio.run(race())
+
+
 def test_an_item_that_is_gone_is_not_encoded_again() -> None:
     async def end() -> None:
         topic = Topic()
