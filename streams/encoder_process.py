@@ -133,8 +133,6 @@ def _begin() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.nice(_NICENESS)
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
-    # Nothing is fetched at run time, whatever the worker's environment says.
-    os.environ["HF_HUB_OFFLINE"] = "1"
     # Bars are for a terminal, not for the worker's log. Their lock is one between processes, of
     # which Python would complain in the end: this process is killed and cannot give it back.
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"

@@ -90,15 +90,13 @@ def read_rules(file: Path) -> list[Rule]:
     now_ms = int(time.time() * 1000)
     rules: list[Rule] = []
     for number, part in enumerate(parts, start=1):
-        try:
-            rule = decode_rule(part, now_ms, now_ms)
-        except Rejected as fault:
-            # A name that was mistyped may be why another is missed.
-            said = _unknown_fields(part) or fault.detail
-            raise RuleError(f"{file}, rule {number}: {said}") from None
+        # First, as a name that was mistyped may be why another is missed.
         if unknown := _unknown_fields(part):
             raise RuleError(f"{file}, rule {number}: {unknown}")
-        rules.append(rule)
+        try:
+            rules.append(decode_rule(part, now_ms, now_ms))
+        except Rejected as fault:
+            raise RuleError(f"{file}, rule {number}: {fault.detail}") from None
     if not rules:
         raise RuleError(f"{file} holds no rule; docs/rules.md shows some")
     return rules

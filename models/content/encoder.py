@@ -102,7 +102,7 @@ def loaded(model: str, device: str, *, setting: str = "FRESHET_ENCODER") -> Any:
         EncoderUnavailable: it is not there; names the setting.
     """
     # What set-up did not bring is not fetched at run time.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     from sentence_transformers import SentenceTransformer
 
