@@ -377,8 +377,12 @@ def forget(
     settings = _settings(config, assign, servers)
     asyncio.run(run_forget(settings, user, timeout_seconds=timeout))
     out.print(
-        f"{user} is forgotten, and older snapshots are being replaced. What they did still stands "
-        f"on {settings.topic('events')}, unread, until its retention removes it."
+        f"Whatever was known of {user!r} is forgotten: the wish stands on "
+        f"{settings.topic('erasures')}, and a worker acted on it. It does not say whether anybody "
+        "of this name was known: look at the spelling, as every letter of a name counts. Older "
+        "snapshots are being replaced. What was done in this name still stands on "
+        f"{settings.topic('events')}, unread, until its retention removes it.",
+        highlight=False,
     )
 
 

@@ -51,6 +51,22 @@ def test_who_asks_where_no_worker_has_run_is_told_so_at_once(
     )
 
 
+def test_who_has_somebody_forgotten_is_told_that_it_is_not_known_whether_there_was_anybody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wished: list[str] = []
+
+    async def acted_on(_settings: Settings, user: str, **_: float) -> None:
+        wished.append(user)
+
+    monkeypatch.setattr("streams.forget.forget", acted_on)
+    done = CliRunner().invoke(cli.app, ["forget", "[ann"], env={"FRESHET_TOPIC_PREFIX": "shop."})
+    said = " ".join(done.output.split())
+    assert (done.exit_code, wished) == (0, ["[ann"])
+    assert "Whatever was known of '[ann' is forgotten: the wish stands on shop.erasures" in said
+    assert "does not say whether anybody of this name was known" in said
+
+
 @pytest.mark.broker
 def test_the_doctor_does_not_look_how_far_topics_are_read_that_are_not_there(
     kafka: Kafka, topic_prefix: str
