@@ -11,6 +11,10 @@ def _setting(default: Any, doc: str) -> Any:
     return field(default=default, metadata={"doc": doc})
 
 
+#: What fits into the engine's 64-bit generator.
+LARGEST_SEED = 2**64 - 1
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """Settings of the engine; each field's meaning stands in its metadata, under `doc`."""
@@ -81,7 +85,8 @@ class EngineSettings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ValueError(f"{name} must be {low} to {high}, not {value}")
-        if self.plugin and ":" not in self.plugin:
+        module, _, attribute = self.plugin.partition(":")
+        if self.plugin and not (module and attribute):
             raise ValueError(f"plugin must be module:Class, not {self.plugin!r}")
         _check_parameters(self.plugin_parameters)
         if self.repeats not in ("learn", "yes", "no"):

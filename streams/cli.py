@@ -21,6 +21,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from models.settings import LARGEST_SEED
 from streams.settings import Settings, SettingsError, load
 
 app = typer.Typer(
@@ -160,7 +161,7 @@ def demo(
     rate: Annotated[float, typer.Option(help="Events per second, about.", min=1)] = 300,
     shoppers: Annotated[int, typer.Option(help="Simulated shoppers.", min=30)] = 3000,
     items: Annotated[int, typer.Option(help="Items in the shop.", min=50)] = 600,
-    seed: Annotated[int, typer.Option(help="Another seed, another shop.")] = 7,
+    seed: Annotated[int, typer.Option(help="Another seed, another shop.", min=0)] = 7,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the summary to this file.")
     ] = None,
@@ -411,7 +412,10 @@ def evaluate(
         str | None,
         typer.Option(help="What it costs to learn so many events late, as `100,1000,10000`."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Where the engine's randomness starts.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(help="Where the engine's randomness starts.", min=0, max=LARGEST_SEED),
+    ] = 0,
     config: Config = None,
     assign: Assignments = None,
 ) -> None:

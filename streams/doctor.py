@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 from models import compiled
 from streams.broker import BrokerError, advice, jars
 from streams.kafka import admin_client, client_options
-from streams.settings import Settings
+from streams.settings import Settings, SettingsError
 from streams.topics import TopicError, dated_ahead, ensure_topics
 
 Verdict = Literal["ok", "warning", "fault"]
@@ -67,7 +67,7 @@ def _folder(what: str, path: Path) -> Finding:
     existing = path
     while not existing.exists():
         existing = existing.parent
-    if not os.access(existing, os.W_OK):
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
         return Finding(
             what,
             "fault",
@@ -96,7 +96,7 @@ def _asked(what: str, ask: Callable[[], Coroutine[None, None, Finding]]) -> Find
     """A finding that needs the broker; whatever goes wrong there is the finding."""
     try:
         return asyncio.run(_within(15, ask()))
-    except (TimeoutError, OSError, KafkaError, TopicError) as error:
+    except (TimeoutError, OSError, KafkaError, SettingsError, TopicError) as error:
         return Finding(what, "fault", str(error) or type(error).__name__)
 
 

@@ -79,7 +79,7 @@ class HealthServer(Service):  # type: ignore[misc]  # mode is untyped
         except OSError as error:
             raise SystemExit(
                 f"cannot serve metrics on {self._host}:{self._port} ({error.strerror}); choose "
-                "another with FRESHET_HTTP_PORT, or 0 for a free one"
+                "another with FRESHET_HTTP_HOST and FRESHET_HTTP_PORT (0 takes a free port)"
             ) from None
         log.info("serving metrics", url=f"{self.url}/metrics")
 

@@ -11,7 +11,7 @@ import faust
 from aiokafka.admin import AIOKafkaAdminClient
 
 from streams import header_names
-from streams.settings import Settings
+from streams.settings import Settings, SettingsError
 
 #: For so long a client may not know of partitions that a topic got; Kafka's default is 5 minutes.
 METADATA_MAX_AGE_MS = 30_000
@@ -69,9 +69,14 @@ def broker_credentials(settings: Settings) -> faust.types.auth.CredentialsT | No
 
 
 def _ssl_context(settings: Settings) -> ssl.SSLContext:
-    return ssl.create_default_context(
-        cafile=str(settings.ssl_ca_file) if settings.ssl_ca_file else None
-    )
+    file = settings.ssl_ca_file
+    try:
+        return ssl.create_default_context(cafile=str(file) if file else None)
+    except OSError as error:
+        raise SettingsError(
+            f"setting ssl_ca_file: {file} holds no certificates that can be read "
+            f"({error.strerror}); name a PEM file"
+        ) from None
 
 
 def _password(settings: Settings) -> str | None:

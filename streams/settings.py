@@ -13,13 +13,25 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import platformdirs
-from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import SettingsError as UnparsableVariable
 
-from models.settings import EngineSettings
+from models.settings import LARGEST_SEED, EngineSettings
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 TopicPrefix = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9._-]{0,100}$")]
@@ -105,7 +117,7 @@ class Settings(BaseSettings):
     session_timeout_seconds: float = Field(
         10,
         ge=6,
-        le=300,
+        le=90,  # as long as a request may take; Faust starts with no longer session
         description="A worker silent for this long is taken for dead and its partitions move on.",
     )
 
@@ -129,7 +141,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = Field(
         default_factory=EngineSettings, description="How the engine learns (see below)."
     )
-    seed: int = Field(0, description="Where the engine's randomness starts.")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="Where the engine's randomness starts.")
 
     duplicate_window: int = Field(
         32,
@@ -298,6 +310,14 @@ class Settings(BaseSettings):
                 raise ValueError("write host:port, several with commas between")
         return servers
 
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Self:
+        if self.security_protocol.startswith("SASL"):
+            for name in ("sasl_username", "sasl_password"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"{name}: not set, and {self.security_protocol} logs in")
+        return self
+
     def topic(self, name: str) -> str:
         """The full name of one of Freshet's topics."""
         return self.topic_prefix + name
@@ -326,6 +346,8 @@ def load(
         return Settings(**given)
     except ValidationError as error:
         raise SettingsError(_explain(error)) from None
+    except UnparsableVariable:  # the engine's settings are the only ones that are no single value
+        raise SettingsError("FRESHET_ENGINE is a section; set FRESHET_ENGINE__NAME=VALUE") from None
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -368,6 +390,8 @@ def _explain(error: ValidationError) -> str:
             lines.append(f"setting {name}: is a section; set {name}.NAME=VALUE")
         elif fault["loc"] == ("engine",):  # its own checks, which name the setting and the value
             lines.append(f"setting engine.{fault['msg'].removeprefix('Value error, ')}")
+        elif not fault["loc"]:  # what contradicts another; the message names it
+            lines.append(f"setting {fault['msg'].removeprefix('Value error, ')}")
         else:
             got = "" if "password" in name else f" (got {fault['input']!r})"
             lines.append(f"setting {name}: {fault['msg'].removeprefix('Value error, ')}{got}")

@@ -69,7 +69,10 @@ class SnapshotStore:
         try:
             self._files, self.root = fsspec.core.url_to_fs(where)
         except (ImportError, ValueError) as error:
-            raise SnapshotError(f"cannot save the model at {where}: {error}") from None
+            raise SnapshotError(
+                f"cannot save the model at {where}: {error}; name another place with "
+                "FRESHET_SNAPSHOTS"
+            ) from None
         self._topic = settings.topic("events")
         self._kept = settings.snapshots_kept
         #: By path: whether those whose names do not tell it are ours.

@@ -111,6 +111,14 @@ def test_the_doctor_says_of_a_folder_whether_it_is_there(tmp_path: Path) -> None
     assert "not there yet" in _folder("data folder", tmp_path / "data").detail
 
 
+def test_the_doctor_takes_no_file_for_a_folder(tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.touch()
+    for path in (file, file / "in-it"):
+        found = _folder("data folder", path)
+        assert (found.verdict, "FRESHET_DATA_DIR" in found.detail) == ("fault", True)
+
+
 def test_which_freshet_this_is_can_be_asked() -> None:
     done = CliRunner().invoke(cli.app, ["--version"])
     assert (done.exit_code, done.output) == (0, f"freshet {version('freshet-recommender')}\n")

@@ -2,6 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from models.settings import LARGEST_SEED
+from streams.app import build
+from streams.kafka import client_options
+from streams.replica import Replica
 from streams.settings import Settings, SettingsError, load
 from streams.settings_table import as_markdown, rows
 
@@ -47,6 +51,11 @@ def test_a_setting_of_the_engine_can_be_given_in_each_way(
         ("erasures_retention_days=1e30", "less than or equal to 1000000"),
         ("stall_seconds=nan", "finite number"),
         ("engine.forget_after_days=inf", "finite number"),
+        ("seed=-1", "greater than or equal to 0"),
+        ("seed=18446744073709551616", "less than or equal to 18446744073709551615"),
+        ("session_timeout_seconds=91", "less than or equal to 90"),
+        ("security_protocol=SASL_SSL", "^setting sasl_username: not set, and SASL_SSL logs in"),
+        ("engine.plugin=:Class", "module:Class"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_may_be(assignment: str, message: str) -> None:
@@ -68,6 +77,34 @@ def test_a_misspelt_variable_is_an_error_rather_than_ignored(
     monkeypatch.setenv("FRESHET_PARTITONS", "3")
     with pytest.raises(SettingsError, match="FRESHET_PARTITONS is not a setting"):
         load()
+
+
+def test_a_section_given_as_one_variable_is_told_how_to_set_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FRESHET_ENGINE", "repeats=no")
+    with pytest.raises(SettingsError, match="FRESHET_ENGINE__NAME=VALUE"):
+        load()
+
+
+def test_certificates_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    no_pem = tmp_path / "ca.pem"
+    no_pem.write_text("not one")
+    for file in (tmp_path / "nowhere.pem", no_pem):
+        settings = Settings(security_protocol="SSL", ssl_ca_file=file)
+        with pytest.raises(SettingsError, match=f"ssl_ca_file: {file} .* name a PEM file"):
+            client_options(settings)
+
+
+@pytest.mark.parametrize("seed", [0, LARGEST_SEED])
+def test_every_seed_that_may_be_set_starts_an_engine(seed: int) -> None:
+    assert Replica(Settings(seed=seed)).recommender.events == 0
+
+
+def test_the_longest_session_that_may_be_set_is_one_that_faust_starts_with() -> None:
+    longest = load(assignments=["session_timeout_seconds=90"])
+    conf = build(longest, 0).app.conf
+    assert conf.broker_session_timeout <= conf.broker_request_timeout
 
 
 def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_a_port_that_is_taken_is_named(kafka: Kafka, cache_dir: Path, tmp_path: 
         worker.start()
         assert worker.process.wait(40) != 0
         assert port in worker.log
-        assert "FRESHET_HTTP_PORT" in worker.log
+        assert "FRESHET_HTTP_HOST and FRESHET_HTTP_PORT" in worker.log
 
 
 def test_a_dead_letter_is_cut_where_its_topic_would_not_take_it_whole(
