@@ -10,6 +10,7 @@ import asyncio
 import heapq
 import re
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,8 @@ from streams.kafka import client_options
 from streams.settings import Settings, SettingsError
 from streams.topics import MAX_CARRIED_BYTES
 
+#: The topics whose records may become dead letters.
+INPUTS = ("events", "items", "rules", "editorial", "profiles", "requests", "erasures")
 #: Of a record's own headers; each costs room for the prefix it gets.
 _MAX_OWN_HEADERS = 1000
 _MAX_CUT_KEY_BYTES = 1 << 20
@@ -147,9 +150,13 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
 
 
 async def letters(settings: Settings, selection: Selection) -> AsyncIterator[Letter]:
-    """The selected letters that stand on the topic now, those of one key in their order.
+    """The selected letters that stand on the topic now, oldest first, those of one key in their
+    order.
 
     Records that are no dead letters of Freshet's are passed over.
+
+    Raises:
+        SettingsError: the selection names a topic or a reason that there is not.
     """
     if selection.limit is None:
         async for letter in _read(settings, selection):
@@ -204,17 +211,20 @@ async def _records(
     starts: Mapping[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
 ) -> AsyncIterator[ConsumerRecord]:
-    """What stands between these offsets."""
+    """What stands between these offsets, oldest first, each partition in its order."""
     for tp, start in starts.items():
         consumer.seek(tp, start)
-    behind = {tp for tp, start in starts.items() if start < ends[tp]}
-    while behind:
-        fetched = await consumer.getmany(*behind, timeout_ms=_POLL_MS, max_records=_READ_RECORDS)
-        for tp, records in fetched.items():
-            for record in records:
-                if record.offset < ends[tp]:
-                    yield record
-        behind = {tp for tp in behind if await consumer.position(tp) < ends[tp]}
+    read: dict[TopicPartition, deque[ConsumerRecord]] = {tp: deque() for tp in starts}
+    while read:
+        for tp, records in [*read.items()]:
+            while not records and await consumer.position(tp) < ends[tp]:
+                fetched = await consumer.getmany(tp, timeout_ms=_POLL_MS, max_records=_READ_RECORDS)
+                records.extend(r for r in fetched.get(tp, ()) if r.offset < ends[tp])
+            if not records:
+                del read[tp]
+        if read:
+            oldest = min(read, key=lambda tp: read[tp][0].timestamp)
+            yield read[oldest].popleft()
 
 
 async def _all_partitions(consumer: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
@@ -236,8 +246,23 @@ def _letter(record: ConsumerRecord) -> Letter | None:
 
 def _wanted(settings: Settings, selection: Selection) -> set[str] | None:
     """The full names that the selection's topics may mean."""
-    named = [selection.topic, selection.at and selection.at[0]]
-    choices = [{name, settings.topic(name)} for name in named if name is not None]
+    options = {"--topic": selection.topic, "--at": selection.at and selection.at[0]}
+    choices = []
+    for option, name in options.items():
+        if name is None:
+            continue
+        choices.append({name, settings.topic(name)})
+        if choices[-1].isdisjoint(map(settings.topic, INPUTS)):
+            raise SettingsError(
+                f"{option} {name[:60]}: no dead letter comes from there; the topics are "
+                f"{', '.join(INPUTS)}."
+            )
+    reasons = [reason.value for reason in RejectReason]
+    if selection.reason is not None and selection.reason not in reasons:
+        raise SettingsError(
+            f"--reason {selection.reason[:60]}: there is no such reason; there are "
+            f"{', '.join(reasons)}."
+        )
     return set.intersection(*choices) if choices else None
 
 

@@ -15,6 +15,7 @@ import time
 from base64 import b64decode, b64encode
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Annotated, Any, NamedTuple
@@ -28,7 +29,7 @@ from rich.text import Text
 from schemas import Rejected, decode_erasure
 from schemas.dead_letter import PUT_BACK, REPLAY_OF, REPLAYS
 from schemas.limits import MAX_AHEAD_MS
-from streams.dead_letters import Letter, Selection, letters, place_at
+from streams.dead_letters import INPUTS, Letter, Selection, letters, place_at
 from streams.publisher import Outgoing, Publisher, PublishError
 from streams.settings import Settings, SettingsError
 from streams.topics import ensure_topics, topics
@@ -38,7 +39,6 @@ MAX_REPLAYS = 5
 
 DONE, SOME_REFUSED, NOT_DONE = 0, 1, 2
 
-_INPUTS = ("events", "items", "rules", "editorial", "profiles", "requests", "erasures")
 #: Brokers take no record without a key on these, which are compacted by it.
 _KEYS = {
     "items": "item_id",
@@ -80,7 +80,19 @@ async def _list(settings: Settings, selection: Selection, as_lines: bool, out: C
     if count:
         out.print(table)
     out.print(f"{_counted(count, 'dead letter')}." if count else "No dead letters.")
+    if not count:
+        await _tell_of_put_back(settings, selection, out)
     return DONE
+
+
+async def _tell_of_put_back(settings: Settings, selection: Selection, out: Console) -> None:
+    """Why a selection is empty, where all that it is of was put back already."""
+    if selection.put_back:
+        return
+    also = replace(selection, put_back=True)
+    if count := len([letter.position async for letter in letters(settings, also)]):
+        what = "1 such was" if count == 1 else f"{count:,} such were"
+        out.print(f"{what} put back already; listed, and put back once more, only with --put-back.")
 
 
 def _counted(count: int, what: str) -> str:
@@ -160,6 +172,8 @@ async def _replay(
     out.print(f"{_counted(sent.total(), 'record')} {verb}" + (f": {where}." if where else "."))
     if sent and not dry_run and file is None:
         out.print("They are listed, and put back once more, only with --put-back.")
+    if not sent and not refused and file is None:
+        await _tell_of_put_back(settings, selection or Selection(), out)
     if refused:
         out.print(f"{refused:,} refused.", style="yellow")
     return code or (SOME_REFUSED if refused else DONE)
@@ -370,7 +384,7 @@ def _put_back(
     settings: Settings, topic: str, record: Outgoing, *, replays: int, of: str
 ) -> PutBack:
     there = {topic.name for topic in topics(settings)}
-    inputs = [settings.topic(name) for name in _INPUTS if settings.topic(name) in there]
+    inputs = [settings.topic(name) for name in INPUTS if settings.topic(name) in there]
     if topic not in inputs:
         raise Refused(f"{topic} is no input topic; records go back to {', '.join(inputs)}")
     if topic == settings.topic("erasures"):

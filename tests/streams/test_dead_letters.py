@@ -17,7 +17,7 @@ from rich.console import Console
 
 from schemas import RejectReason
 from schemas.dead_letter import parse_headers
-from streams.dead_letters import Letter, Selection, build, instant_since, place_at
+from streams.dead_letters import Letter, Selection, build, instant_since, letters, place_at
 from streams.dead_letters_replay import (
     DONE,
     MAX_REPLAYS,
@@ -313,6 +313,34 @@ def test_dead_letters_are_selected_by_topic_reason_time_and_number(shop: Install
 
 
 @pytest.mark.broker
+def test_dead_letters_are_listed_and_put_back_in_the_order_of_their_time(
+    shop: Installation,
+) -> None:
+    in_time = [b"%d" % n for n in range(12)]
+    asyncio.run(shop.bury(*(Rejectee(value, b"k" + value, partition=0) for value in in_time)))
+    assert len({record.partition for record in shop.on("dead-letters", 12)}) > 1
+    listed = [json.loads(line)["value"].encode() for line in shop.list().splitlines()]
+    assert listed == in_time
+    shop.replay(Selection())
+    assert [record.value for record in shop.on("events", 12)] == in_time
+
+
+def test_a_topic_or_a_reason_that_there_is_not_is_an_error_that_names_those_there_are() -> None:
+    async def look(selection: Selection) -> None:
+        async for _ in letters(SETTINGS, selection):
+            pass
+
+    for selection, said in (
+        (Selection(topic="evnts"), r"--topic evnts: .*events, items, rules"),
+        (Selection(topic="shop.vectors"), r"--topic shop\.vectors: .*events, items"),
+        (Selection(at=("evnts", 2, 4711)), r"--at evnts: .*events, items"),
+        (Selection(reason="notjson"), r"--reason notjson: .*null_value, too_large, not_json"),
+    ):
+        with pytest.raises(SettingsError, match=said):
+            asyncio.run(look(selection))
+
+
+@pytest.mark.broker
 def test_where_there_is_little_room_reason_and_place_are_told_whole(shop: Installation) -> None:
     record = Rejectee(offset=123_456_789)
     asyncio.run(shop.bury(record, reason=RejectReason.TIMESTAMP_OUT_OF_RANGE))
@@ -363,8 +391,13 @@ def test_what_was_put_back_is_neither_listed_nor_put_back_again_unless_asked_for
     assert shop.replay(Selection(limit=1))[1].startswith("1 record put back")
     assert values() == ["0", "2"]
     assert shop.replay(Selection())[1].startswith("2 records put back")
-    assert shop.replay(Selection())[1] == "0 records put back.\n"
-    assert shop.list(as_lines=False) == "No dead letters.\n"
+    put_back = "put back already; listed, and put back once more, only with --put-back.\n"
+    assert shop.replay(Selection())[1] == f"0 records put back.\n4 such were {put_back}"
+    assert shop.list(as_lines=False) == f"No dead letters.\n4 such were {put_back}"
+    assert shop.replay(Selection(at=("events", 2, 4711), limit=1))[1].endswith(
+        f"1 such was {put_back}"
+    )
+    assert shop.replay(Selection(at=("events", 2, 4712)))[1] == "0 records put back.\n"
     assert values(Selection(put_back=True)) == ["0", "1", "2", "3"]
     assert sorted(record.value or b"" for record in shop.on("events", 4)) == [
         b"0",
