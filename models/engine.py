@@ -50,7 +50,7 @@ from models.evidence import (
 )
 from models.jit import bare_kernel, inlined
 from models.lists import spare
-from models.numeric import F, log, uniform
+from models.numeric import GOLDEN, F, log, uniform
 from models.prefetch import prefetch
 from models.ranker import Ranker
 from models.sources import (
@@ -127,6 +127,7 @@ class Answers(NamedTuple):
     float32 [rows, n]. source: int8, share: float32 [rows, n]; causes: int32, cause_shares: float32
     [rows, n, reasons.NAMED] (`reasons.explain`). shares: float32 [rows, families], what each
     family of sources gave to the list (`reasons.shares`), NaN on all but one event in SHARES_EVERY.
+    tried: bool [rows], whether the list's last item is there because few have taken it.
     """
 
     ranks: NDArray[np.float32]
@@ -137,6 +138,7 @@ class Answers(NamedTuple):
     causes: NDArray[np.int32]
     cause_shares: NDArray[np.float32]
     shares: NDArray[np.float32]
+    tried: NDArray[np.bool_]
 
 
 def no_answers(ranks: int = 0, lists: int = 0, n: int = 1, reasons_for: int = 0) -> Answers:
@@ -150,6 +152,7 @@ def no_answers(ranks: int = 0, lists: int = 0, n: int = 1, reasons_for: int = 0)
         causes=np.full((reasons_for, n, reasons.NAMED), -1, np.int32),
         cause_shares=np.zeros((reasons_for, n, reasons.NAMED), np.float32),
         shares=np.full((ranks, len(FAMILIES)), np.nan, np.float32),
+        tried=np.zeros(lists, np.bool_),
     )
 
 
@@ -415,11 +418,13 @@ def _best_of(board, chosen, items, scores):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _draw(state, user):  # type: ignore[no-untyped-def]
-    """What decides whether a list explores, 0 to 1: drawn from the user and the number of events,
-    so that asking changes nothing that is learned."""
+def _draw(state, user, given_out):  # type: ignore[no-untyped-def]
+    """What decides whether a list explores, 0 to 1: drawn from the number of events, the user and
+    how many lists were given out before, so that asking changes nothing that is learned, and
+    strangers, who are all one user, draw anew while no event comes."""
     draw = state.board.draw
     draw[0] = np.uint64(state.clock[TAKEN]) * np.uint64(0x9E3779B1) + np.uint64(user)
+    draw[0] += np.uint64(given_out) * GOLDEN
     return uniform(draw)
 
 
@@ -597,6 +602,7 @@ def run(  # type: ignore[no-untyped-def]
     excluded,
     shown,
     turn,
+    given_out,
     answers,
 ):
     """Take rows `begin` and on, in order; returns the first one not done.
@@ -608,7 +614,7 @@ def run(  # type: ignore[no-untyped-def]
     users, items: int32; kinds: int8; values: float32, 0 where absent; times: float64, finite: the
     events, or the questions' users and times. norm: float32 by item, 0 where it must not be
     recommended. excluded: int32, items left out of each list. shown, turn: `models.newcomers`.
-    answers: filled in where there are rows for it.
+    given_out: how many lists were given out before. answers: filled in where there are rows for it.
     """
     clock, time, board = state.clock, state.time, state.board
     history, slot = state.users.history, state.embeddings.slot
@@ -635,7 +641,7 @@ def run(  # type: ignore[no-untyped-def]
                 full = uniform(state.random) < weight
 
         if task != LEARN or uniform(state.random) < rules.practice:
-            draw = _draw(state, user) if asked else F(1)
+            draw = _draw(state, user, given_out + k) if asked else F(1)
             asking = turn if draw < F(0.5) * rules.explore else turn[:0]
             chosen = _gather(state, user, second, norm, excluded, asking, rules.repeats)
             right, tried = -1, np.int32(-1)
@@ -660,6 +666,7 @@ def run(  # type: ignore[no-untyped-def]
                     tried = _explore(
                         state, user, chosen, shown, asking, answers.items[k], answers.scores[k]
                     )
+                    answers.tried[k] = tried >= 0
             told = learning and k < answers.shares.shape[0] and chosen > 0
             if told and clock[EVENTS] % SHARES_EVERY == 0:
                 reasons.shares(state, answers.items[k], answers.shares[k])

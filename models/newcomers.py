@@ -10,9 +10,10 @@ come waits for its first list:
     2. turn       then it gets a turn together with the newest others that wait, at most TOGETHER
     3. given out  a list that holds it ends its turn; so do PATIENCE tries without one
 
-A try is a list that gives a place to what is new. Half of them ask what has its turn, and show that
-of it which suits the user best; so a turn of TOGETHER items is over after about 2 · TOGETHER tries,
-and an item that comes while thousands wait is shown after about PATIENCE + 4 · TOGETHER of them.
+A try is a list that gives a place to what is new; it is drawn for every list given out anew. Half
+of them ask what has its turn, and show that of it which suits the user best; so a turn of TOGETHER
+items is over after about 2 · TOGETHER tries, and an item that comes while thousands wait is shown
+after about PATIENCE + 4 · TOGETHER of them.
 
 Nothing here is learned or saved: it is what this engine has given out.
 """

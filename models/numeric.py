@@ -15,7 +15,9 @@ from models.jit import small
 
 F = np.float32
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+"""The step of `uniform`'s sequence."""
+
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _30, _27, _31, _11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
@@ -69,7 +71,7 @@ def exp(x):  # type: ignore[no-untyped-def]
 @small
 def uniform(random):  # type: ignore[no-untyped-def]
     """The next number in [0, 1) of the sequence at `random`, uint64 [1] (splitmix64)."""
-    random[0] += _GOLDEN
+    random[0] += GOLDEN
     z = random[0]
     z = (z ^ (z >> _30)) * _MIX_1
     z = (z ^ (z >> _27)) * _MIX_2
@@ -87,7 +89,7 @@ SPREAD = np.int32(40_503)
 @small
 def dither(a, b):  # type: ignore[no-untyped-def]
     """16 bits by chance, int32, that depend on two whole numbers alone."""
-    z = (np.uint64(a) + _GOLDEN) * _MIX_1 + np.uint64(b)
+    z = (np.uint64(a) + GOLDEN) * _MIX_1 + np.uint64(b)
     z = (z ^ (z >> _30)) * _MIX_2
     return np.int32(z >> _48)
 

@@ -316,11 +316,11 @@ class Plugged(Recommender):
         z = self._opinion(user, np.array(numbers, np.int32))
         total = [e.score + self.weight * float(v) for e, v in zip(ranking.items, z, strict=True)]
         order = sorted(range(len(total)), key=lambda k: -total[k])
-        if n > 1 and self.tried(ranking, max(n, SHORTLIST), guest=user == GUEST):
+        tried = ranking.tried and n > 1  # as in the engine, the best has the only place
+        if tried:
             last = len(total) - 1
             order.remove(last)
             order[n - 1 :] = [last]
             total[last] = min(total[last], total[order[-2]])
-        return Ranking(
-            ranking.user_id, tuple(replace(ranking.items[k], score=total[k]) for k in order[:n])
-        )
+        items = tuple(replace(ranking.items[k], score=total[k]) for k in order[:n])
+        return Ranking(ranking.user_id, items, tried)

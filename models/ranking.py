@@ -36,10 +36,14 @@ class Recommended(Struct, frozen=True, gc=False):
 
 
 class Ranking(Struct, frozen=True, gc=False):
-    """A user's list, best first."""
+    """A user's list, best first.
+
+    tried: whether the last item is there because few have taken it (`models.newcomers`).
+    """
 
     user_id: str
     items: tuple[Recommended, ...]
+    tried: bool = False
 
 
 def cut(said: str) -> str:

@@ -21,7 +21,7 @@ from models.formats import FORMAT, of_present_format
 from models.ids import Ids
 from models.interactions import Interactions, Past
 from models.newcomers import Newcomers
-from models.numeric import uniform, widened
+from models.numeric import widened
 from models.ranking import Ranking, Reason, Recommended, cut
 from models.reasons import NAMED, SOURCES
 from models.reasons import sentence as reasons_in_words
@@ -97,6 +97,8 @@ class Recommender:
         self._category_numbers = Ids()
         self._state = growth.new_state(seed)
         self._newcomers = Newcomers()
+        #: How many lists went to their users.
+        self._given_out = 0
         self._idle: list[str] = []
         self._leaving: Callable[[str], None] = _nobody_listens
         self._rules = engine.Rules(
@@ -226,25 +228,16 @@ class Recommender:
             growth.clear_guest(self._state)
         return ranking
 
-    def tried(self, ranking: Ranking, n: int, *, guest: bool = False) -> Recommended | None:
-        """The item to which a list of `n` that was just made gives its last place because few have
-        taken it; None where it gives none. guest: whether it was made with `context_items`."""
-        items = ranking.items
-        if n < 2 or len(items) < n:
-            return None
-        user = GUEST if guest else self._users.get(ranking.user_id, GUEST)
-        last = self._items.get(items[-1].item_id)
-        few = self._state.covisitation.taken[last] < engine.FEW
-        return items[-1] if few and self._draw(user) < self._rules.explore else None
-
     def given_out(self, rankings: Sequence[Ranking], *, explored: bool = True) -> None:
-        """These lists go to their users: what they hold was shown (`models.newcomers`). It changes
-        nothing that is learned, and no list that does not explore.
+        """These lists go to their users: what they hold was shown (`models.newcomers`), and it is
+        drawn anew which of the next explore. Nothing that is learned changes, and no list that does
+        not explore.
 
         explored: whether they had places for what is new, so that they count as tries.
         """
         found = (self._items.get(item.item_id) for each in rankings for item in each.items)
         items = np.array([item for item in found if item is not None], np.int32)
+        self._given_out += len(rankings)
         self._newcomers.reach(len(self._norm))
         tries = len(rankings) * self._rules.explore if explored else 0.0
         self._newcomers.given_out(items, tries, self._may_be_tried)
@@ -515,14 +508,6 @@ class Recommender:
         shown[: len(self._hidden_items)][self._hidden_items] = 0
         return shown
 
-    def _draw(self, user: int) -> float:
-        """As `engine._draw`."""
-        draw = self._state.clock[engine.TAKEN : engine.TAKEN + 1].astype(np.uint64)
-        with np.errstate(over="ignore"):
-            draw *= np.uint64(0x9E3779B1)
-            draw += np.uint64(user)
-            return float(uniform.py_func(draw))
-
     def _may_be_tried(self, number: int) -> bool:
         """Whether it may be recommended and few have taken it."""
         hidden = number < len(self._hidden_items) and self._hidden_items[number]
@@ -662,6 +647,7 @@ class Recommender:
                 _NO_ITEMS,
                 self._newcomers.shown,
                 self._newcomers.turn,
+                self._given_out,
                 answers,
             )
             if done < stop:
@@ -697,6 +683,7 @@ class Recommender:
             excluded,
             self._newcomers.shown,
             self._newcomers.turn,
+            self._given_out,
             answers,
         )
         name = self._items.name
@@ -709,8 +696,10 @@ class Recommender:
         ]
         ends = np.cumsum(np.count_nonzero(answers.items >= 0, axis=1)).tolist()
         return [
-            Ranking(user, tuple(recommended[begin:end]))
-            for user, begin, end in zip(names, [0, *ends], ends, strict=False)
+            Ranking(user, tuple(recommended[begin:end]), tried)
+            for user, begin, end, tried in zip(
+                names, [0, *ends], ends, answers.tried.tolist(), strict=False
+            )
         ]
 
     def _reasons(self, answers: Answers) -> Iterator[Reason]:

@@ -244,7 +244,7 @@ def ending_with(
     if not rules.admit(facts[-1], facts[: len(kept)]):
         return ranking
     score = min(last.score, kept[-1].score) if kept else last.score
-    return Ranking(ranking.user_id, (*kept, replace(last, score=score)))
+    return Ranking(ranking.user_id, (*kept, replace(last, score=score)), tried=True)
 
 
 def _overlap(has: NDArray[np.float32]) -> Scores:

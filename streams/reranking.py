@@ -105,17 +105,7 @@ class Reranking:
             context_items=request.context_items,
         )
         left_out = {*request.exclude, *request.context_items}
-        ranking = self._finished(
-            recommender,
-            ranking,
-            rules,
-            lists,
-            share,
-            n,
-            only,
-            left_out,
-            guest=bool(request.context_items),
-        )
+        ranking = self._finished(recommender, ranking, rules, lists, share, n, only, left_out)
         recommender.given_out([ranking])
         return ranking
 
@@ -176,15 +166,13 @@ class Reranking:
         n: int,
         only: Choice = Choice(),  # noqa: B008
         left_out: set[str] | frozenset[str] = frozenset(),
-        *,
-        guest: bool = False,
     ) -> Ranking:
         """Rules last, as what others put forward must keep to them too; but for the item that has
-        its place to be tried. guest: as of `Recommender.tried`."""
+        its place to be tried."""
         if not rules.reorder and not any(share):
             return ranking
         longer = _is_chosen_from(rules, share)
-        tried = recommender.tried(ranking, _longer(n) if longer else n, guest=guest)
+        tried = ranking.items[-1] if ranking.tried else None
         if share.segments:
             said = self._segments.opinion(ranking.user_id)
             said = _allowed_opinion(recommender, ranking.user_id, said, only, left_out)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from streams_of import START, learned, listed, views
+from streams_of import START, assert_same, kept, learned, listed, views
 
 from models.catalogue import Choice, ItemFacts
 from models.interactions import Interactions, Kind
@@ -42,12 +42,20 @@ def given_out(
     rng = np.random.default_rng(seed)
     given: list[Ranking] = []
     while len(given) < lists:
-        # An event changes which of the next lists have a place for what is new.
         event = f"w{engine.events}", f"p{engine.events % 30}", Kind.VIEW, None, LATE
         engine.learn(Interactions.of([event]))
         rankings = engine.recommend(rng.permutation(users)[:20].tolist(), LATE)
         engine.given_out(rankings)
         given += rankings
+    return given
+
+
+def strangers(engine: Recommender, lists: int) -> list[Ranking]:
+    """What strangers get who ask one after the other, while nothing else happens."""
+    given: list[Ranking] = []
+    for k in range(lists):
+        given += engine.recommend([f"stranger {k}"], LATE)
+        engine.given_out(given[-1:])
     return given
 
 
@@ -64,6 +72,41 @@ def test_every_new_item_is_soon_in_a_list_though_thousands_wait() -> None:
     # Their patience, the turn in progress, and three of their own; half as much again for chance.
     tries = PATIENCE + 2 * TOGETHER * (1 + 3)
     assert set(new) <= set(held(given_out(engine, int(1.5 * tries / 0.1))))
+
+
+@pytest.mark.parametrize("together", [1, 20])
+@pytest.mark.parametrize("asking", ["strangers", "one user again and again", "one, others take"])
+def test_lists_explore_at_the_rate_of_the_setting_whoever_asks(asking: str, together: int) -> None:
+    rate, lists = 0.25, 2_000
+    pairs = [(user, f"p{k % 30}") for k, user in enumerate(USERS * 3)]
+    pairs += [("w", f"few took {k}") for k in range(40)]
+    engine = learned(views(pairs), settings=EngineSettings(explore=rate, repeats="no"))
+    users = ["a stranger" if asking == "strangers" else "u1"] * together
+    before = kept(engine)
+    tried: list[bool] = []
+    while len(tried) < lists:
+        if asking == "one, others take":
+            engine.learn(Interactions.of([("w", f"p{len(tried) % 30}", Kind.VIEW, None, LATE)]))
+        rankings = engine.recommend(users, LATE)
+        engine.given_out(rankings)
+        tried += [ranking.tried for ranking in rankings]
+    drawn = np.array(tried)
+    # To four standard deviations: of all, and of those one, two … twenty after one that explores.
+    assert abs(drawn.mean() - rate) < 4 * np.sqrt(rate * (1 - rate) / lists)
+    for lag in range(1, 21):
+        again = drawn[lag:][drawn[:-lag]]
+        assert abs(again.mean() - rate) < 4 * np.sqrt(rate * (1 - rate) / len(again))
+    if asking != "one, others take":
+        assert_same(kept(engine), before)
+
+
+def test_a_new_item_is_shown_to_strangers_while_nothing_happens() -> None:
+    """Though thousands wait, and nobody asks who is known."""
+    engine = shop()
+    strangers(engine, 1_500)
+    engine.upsert_items([ItemFacts("new")])
+    tries = PATIENCE + 4 * TOGETHER
+    assert "new" in held(strangers(engine, int(1.5 * tries / 0.1)))
 
 
 def test_a_new_item_goes_first_to_those_it_is_for() -> None:
@@ -177,21 +220,20 @@ def test_a_list_that_does_not_explore_shows_what_it_holds_and_is_no_try() -> Non
 
 
 def test_what_is_tried_is_known_of_every_list() -> None:
-    """The lists that differ from those of the same engine when it does not explore."""
+    """The lists whose last item differs from that of the same engine when it does not explore."""
     engine = shop(explore=0.3)
     users = [*USERS, "a stranger"]
     told = 0
     for event in range(20):
         exploring = engine.recommend(users, LATE, 10)
-        tried = [engine.tried(ranking, 10) for ranking in exploring]
         rules = engine._rules
         engine._rules = rules._replace(explore=0.0)
         plain = engine.recommend(users, LATE, 10)
         engine._rules = rules
-        for one, other, item in zip(exploring, plain, tried, strict=True):
-            differ = [i.item_id for i in one.items] != [i.item_id for i in other.items]
-            assert differ <= (item is not None)
-            assert item is None or item == one.items[-1]
-        told += sum(item is not None for item in tried)
+        for one, other in zip(exploring, plain, strict=True):
+            differ = [held([one])[k] != held([other])[k] for k in range(10)]
+            assert differ == [False] * 9 + [one.tried]
+            assert not other.tried
+        told += sum(ranking.tried for ranking in exploring)
         engine.learn(Interactions.of([("w", f"p{event}", Kind.VIEW, None, LATE)]))
     assert 0.2 < told / (20 * len(users)) < 0.4

@@ -179,12 +179,14 @@ def test_what_is_to_be_tried_keeps_the_last_place_whatever_the_model_says() -> N
     engine.weight = 1.0
     lists = engine.recommend([f"u{k}" for k in range(30)], 1.6e9 + 1, 10)
     assert all(len({item.item_id for item in each.items}) == 10 for each in lists)
-    assert sum(each.items[-1].item_id in new for each in lists) > 15
+    assert sum(each.tried for each in lists) > 15
+    assert all(each.items[-1].item_id in new for each in lists if each.tried)
     for each in lists:
         scores = [item.score for item in each.items]
         assert scores == sorted(scores, reverse=True)
     (only,) = engine.recommend(["u1"], 1.6e9 + 1, 1)
     assert [item.item_id in new for item in only.items] == [False]
+    assert not only.tried
 
 
 @pytest.mark.parametrize("chunk", [1, 7])

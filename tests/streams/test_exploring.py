@@ -72,11 +72,13 @@ def test_an_item_to_be_tried_has_the_last_place_unless_it_is_banned(
         [item.item_id for item in ranking.items]
         for ranking in made.recommend(engine, USERS, NOW, 10)
     ]
+    in_session = [f"i{n}" for n in range(20)]
+    requests = [Request(user_id=user, ts=0) for user in USERS]
+    requests += [Request(user_id=user, ts=0, context_items=in_session) for user in USERS]
     answers = [
-        [item.item_id for item in made.answer(engine, Request(user_id=user, ts=0), NOW).items]
-        for user in USERS
+        [item.item_id for item in made.answer(engine, request, NOW).items] for request in requests
     ]
-    for several in (lists, answers):
+    for several in (lists, answers[: len(USERS)], answers[len(USERS) :]):
         assert all(len({*items}) == 10 for items in several)
         assert new_ones([items[:9] for items in several]) < len(USERS) / 4
         tried = new_ones([items[9:] for items in several])
