@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import NamedTuple
@@ -31,7 +31,7 @@ from models.index import gpu_is_there
 from models.sources.content import LINKED
 from streams.encoder_process import EncoderProcess
 from streams.engine import Engine
-from streams.follower import Follower
+from streams.follower import Follower, from_the_first
 from streams.images import Images, Pictured
 from streams.metrics import Metrics
 from streams.publisher import Outgoing, Publisher
@@ -127,7 +127,13 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         self._settings, self._engine = settings, engine
         self._publisher, self._metrics = publisher, metrics
         self._items, self._vectors = settings.topic("items"), settings.topic("vectors")
-        self.follower = Follower(settings, self._vectors, self._apply)
+        self.follower = Follower(
+            settings,
+            self._vectors,
+            self._apply,
+            begin=self._begin,
+            when_caught_up=self._look_at_sizes,
+        )
         self.encoder = EncoderProcess(settings)
         self._name = settings.encoder
         self._images: Images | None = None
@@ -160,8 +166,11 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         #: Items whose vectors are new, in the order they came.
         self._unlinked: dict[str, None] = {}
         self._likeness: Likeness | None = None
-        #: Of all vectors, as of the first; 0 before it.
+        #: Of the vectors that are taken: those of the encoder; before it has made some, those that
+        #: most have, and until all are read, the first. 0 before that.
         self._dimensions = 0
+        #: How many records there were of each.
+        self._sizes: Counter[int] = Counter()
         self._something_came = asyncio.Event()
         app.on_partitions_assigned.connect(self._on_assigned)
         app.on_partitions_revoked.connect(self._on_revoked)
@@ -205,15 +214,19 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
 
     async def alike(self, item: str, most: int) -> Alike:
         """What the item is most like in what it says."""
-        if self._likeness is None:
+        if (likeness := self.likeness) is None:
             return []
-        (found,) = await asyncio.to_thread(self._likeness.of, [item], most)
+        (found,) = await asyncio.to_thread(likeness.of, [item], most)
         return found
 
     @property
     def likeness(self) -> Likeness | None:
-        """The vectors of all items; None while there are none."""
-        return self._likeness
+        """The vectors of all items; None while there are none, or those of another model are to be
+        left for the encoder's."""
+        return None if self._is_of_another_size() else self._likeness
+
+    def _is_of_another_size(self) -> bool:
+        return bool(self._dimensions) and self.encoder.dimensions not in (0, self._dimensions)
 
     @property
     def services(self) -> list[Service]:
@@ -242,6 +255,25 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
     def _of_items(self, tps: object) -> set[int]:
         return {tp.partition for tp in tps if tp.topic == self._items}  # type: ignore[attr-defined]
 
+    async def _begin(self, reach: Mapping[int, tuple[int, int]]) -> Mapping[int, int]:
+        """The topic is read from its first record, as if nothing had been read before."""
+        self._dimensions = self.encoder.dimensions or self._dimensions
+        self._sizes.clear()
+        self._likeness = None
+        self._known.clear()
+        self._unlinked.clear()
+        for partition, described in self._described.items():
+            self.told(partition, [*described.values()], [])
+        return await from_the_first(reach)
+
+    async def _look_at_sizes(self) -> None:
+        """The first vector may have been a stranger's: where most are of another size, those are
+        read."""
+        (size, most), *_ = self._sizes.most_common(1) or [(0, 0)]
+        if not self.encoder.dimensions and most > self._sizes[self._dimensions]:
+            self._dimensions = size
+            self.follower.again()
+
     async def _apply(self, _partition: int, records: Sequence[ConsumerRecord]) -> None:
         """What is on `vectors`: known from now on, and to be linked."""
         vectors: dict[str, NDArray[np.float32]] = {}
@@ -262,7 +294,8 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
                 continue
             if encoder != self._name:
                 continue  # of another setting's time; what is wanted is encoded anew
-            self._dimensions = self._dimensions or len(vector)
+            self._sizes[len(vector)] += 1
+            self._dimensions = self._dimensions or self.encoder.dimensions or len(vector)
             if len(vector) != self._dimensions:
                 log.warning(
                     "a vector is passed over, of another model of this name; name each by its own",
@@ -344,6 +377,9 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
     async def _encode_some(self) -> bool:
         """Encode some texts of the partitions that are this worker's, and publish the vectors."""
         if not self.follower.caught_up.is_set():
+            return False
+        if self._is_of_another_size():
+            self.follower.again()
             return False
         gone = [item for item, partition in self._deleted.items() if partition in self._assigned]
         if gone:

@@ -50,6 +50,8 @@ class EncoderProcess:
         self._settings = settings
         self._pool: ProcessPoolExecutor | None = None
         self._kept_until = 0.0
+        #: Of its vectors; 0 until it has made some.
+        self.dimensions = 0
         #: One batch at a time, so that none is blamed for the seconds of the one before.
         self._turn = asyncio.Lock()
 
@@ -90,7 +92,11 @@ class EncoderProcess:
         loop = asyncio.get_running_loop()
         deadline = loop.call_later(settings.encoder_seconds, self._end_hung, pool, len(texts))
         try:
-            return await loop.run_in_executor(pool, _encode, options, list(texts), list(images))
+            vectors, unreadable = await loop.run_in_executor(
+                pool, _encode, options, list(texts), list(images)
+            )
+            self.dimensions = vectors.shape[1]
+            return vectors, unreadable
         except BrokenProcessPool:
             if self._pool is pool:  # and not another one, started since
                 self.rest()

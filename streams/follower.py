@@ -62,6 +62,7 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
         self._apply, self._begin = apply, begin
         self._when_caught_up, self._when_set_back = when_caught_up, when_set_back
         self._consumer: AIOKafkaConsumer | None = None
+        self._again = False
         self._paused: set[TopicPartition] = set()
         #: By partition, from where to go on; and those that these places are known to hold for.
         self._next: dict[TopicPartition, int] = {}
@@ -93,6 +94,12 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
         if (consumer := self._consumer) is not None and tp in consumer.assignment():
             consumer.seek(tp, offset)
             consumer.resume(tp)
+
+    def again(self) -> None:
+        """Read the topic once more from where `begin` says; until that is done, it is not caught
+        up."""
+        self._again = True
+        self.caught_up.clear()
 
     async def end(self, partition: int) -> int | None:
         """Up to which offset a partition reaches now; None where that cannot be known."""
@@ -126,7 +133,9 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
                     await self.sleep(_RETRY_SECONDS)
                     await consumer._client.force_metadata_update()
                     continue
-                if not self._assigned:  # and is back, perhaps another one
+                # It is back, perhaps another one; or it is to be read once more.
+                if self._again or not self._assigned:
+                    self._again = False
                     await self._patiently(lambda: self._find_the_beginning(consumer))
                 try:
                     fetched = await consumer.getmany(
@@ -186,7 +195,8 @@ class Follower(Service):  # type: ignore[misc]  # mode is untyped
         self.behind = sum(records for records in missing if records > 0)
         if not self.behind:
             await self._when_caught_up()
-            self.caught_up.set()
+            if not self._again:
+                self.caught_up.set()
 
     async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
         while not self.should_stop:

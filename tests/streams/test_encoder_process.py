@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from numpy.typing import NDArray
 
 from models.content.encoder import why_unavailable
 from streams import encoder_process
@@ -35,7 +36,12 @@ def test_an_encoder_at_its_first_texts_is_not_idle(monkeypatch: pytest.MonkeyPat
         return pools[-1]
 
     monkeypatch.setattr(encoder_process, "ProcessPoolExecutor", begun)
-    monkeypatch.setattr(encoder_process, "_encode", lambda *_: loaded.wait(10))
+
+    def encoded(*_: object) -> tuple[NDArray[np.float32], list[int]]:
+        loaded.wait(10)
+        return np.zeros((1, 4), np.float32), []
+
+    monkeypatch.setattr(encoder_process, "_encode", encoded)
 
     async def work() -> None:
         encoder = EncoderProcess(load())

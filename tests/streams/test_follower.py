@@ -74,6 +74,35 @@ def test_what_others_took_while_it_waited_is_not_taken_for_a_topic_made_anew(
 
 
 @pytest.mark.broker
+def test_a_topic_is_read_once_more_where_that_is_asked_for(kafka: Kafka, topic_prefix: str) -> None:
+    """Also by what is called at the end of the first reading; it is caught up after the last."""
+    topic = f"{topic_prefix}again"
+    kafka.create(topic, partitions=1)
+    kafka.produce(topic, [("k", b"%d" % n) for n in range(5)])
+    taken: list[int] = []
+
+    async def apply(_partition: int, records: Sequence[ConsumerRecord]) -> None:
+        taken.extend(record.offset for record in records)
+
+    async def once_more() -> None:
+        if len(taken) < 10:
+            follower.again()
+
+    follower = Follower(
+        Settings(bootstrap_servers=kafka.bootstrap_servers), topic, apply, when_caught_up=once_more
+    )
+
+    async def follow() -> None:
+        async with follower, asyncio.timeout(20):
+            assert taken == [*range(5)] * 2
+            follower.again()
+            await follower.caught_up.wait()
+            assert taken == [*range(5)] * 3
+
+    asyncio.run(follow())
+
+
+@pytest.mark.broker
 def test_what_a_topic_that_grows_held_before_is_not_read_again(
     kafka: Kafka, topic_prefix: str
 ) -> None:

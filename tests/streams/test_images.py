@@ -186,13 +186,11 @@ def test_whatever_is_written_in_a_url_is_answered() -> None:
 
 
 def following() -> Content:
-    """One that wants pictures, without a broker and an encoder."""
+    """One that wants pictures, without a broker; its encoder never starts."""
     app: Any = ChunkApp("content", broker="kafka://nowhere")
     unused: Any = None
     options = {"images": "on", "image_encoder": "clip"}
-    content = Content(settings(**options), app, unused, unused, Metrics())
-    content.encoder = unused
-    return content
+    return Content(settings(**options), app, unused, unused, Metrics())
 
 
 def standing(facts: ItemFacts, dimensions: int = 4) -> Any:

@@ -26,6 +26,8 @@ class Encoder:
     """Dies of a text with poison in it, or of any. batches: how many texts each had. pictures: how
     many pictures."""
 
+    dimensions = 0
+
     def __init__(self) -> None:
         self.batches: list[int] = []
         self.pictures: list[int] = []

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 from faust.types import TP
+from kafka import Kafka
 from numpy.typing import NDArray
 
 from models.catalogue import ItemFacts
@@ -39,9 +40,12 @@ def record(item: str, value: bytes | None) -> Any:
 class Encoder:
     """Says the same of every text."""
 
+    dimensions = 0
+
     async def encode(
         self, texts: Sequence[str], _images: Sequence[bytes]
     ) -> tuple[NDArray[np.float32], list[int]]:
+        self.dimensions = len(OF_LENGTH_1)
         return np.tile(OF_LENGTH_1, (len(texts), 1)), []
 
 
@@ -62,10 +66,10 @@ class Topic:
         return ["-" * (each.value is None) + each.key.decode() for each in records]
 
 
-def following(topic: Any = None) -> Content:
+def following(topic: Any = None, settings: Settings | None = None) -> Content:
     app: Any = ChunkApp("content", broker="kafka://nowhere")
     unused: Any = None
-    content = Content(Settings(), app, unused, topic, Metrics())
+    content = Content(settings or Settings(), app, unused, topic, Metrics())
     encoder: Any = Encoder()
     content.encoder = encoder
     content.follower.caught_up.set()
@@ -101,6 +105,70 @@ def test_garbage_is_passed_over_as_if_it_were_not_there(what: str) -> None:
             True, False, False,
         ]  # fmt: skip
         np.testing.assert_allclose(content.likeness.mean, OF_LENGTH_1, atol=1e-3)
+
+    asyncio.run(follow())
+
+
+OWN = np.eye(384, dtype=np.float32)
+STRANGER_S = np.eye(8, dtype=np.float32)
+
+
+def keyed(name: str, vectors: NDArray[np.float32], count: int) -> list[tuple[str, bytes]]:
+    return [(f"{name}{n}", pack("minilm", b"key", vectors[n])) for n in range(count)]
+
+
+@pytest.mark.broker
+def test_the_size_that_most_vectors_have_is_taken_whichever_comes_first(
+    kafka: Kafka, topic_prefix: str
+) -> None:
+    settings = Settings(bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix)
+    kafka.create(settings.topic("vectors"), partitions=1)
+    kafka.produce(
+        settings.topic("vectors"),
+        [*keyed("stranger", STRANGER_S, 2), *keyed("own", OWN, 3)],
+        partition=0,
+    )
+
+    async def follow() -> None:
+        content = following(settings=settings)
+        content.follower.caught_up.clear()
+        async with content.follower:
+            assert set(content._known) == {"own0", "own1", "own2"}
+            assert content.likeness is not None
+            assert len(content.likeness) == 3
+
+    asyncio.run(follow())
+
+
+@pytest.mark.broker
+def test_the_size_of_the_encoder_s_own_vectors_is_taken_however_many_there_are_of_another(
+    kafka: Kafka, topic_prefix: str
+) -> None:
+    settings = Settings(bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix)
+    kafka.create(settings.topic("vectors"), partitions=1)
+    kafka.produce(
+        settings.topic("vectors"),
+        [*keyed("stranger", STRANGER_S, 5), *keyed("own", OWN, 1)],
+        partition=0,
+    )
+
+    async def follow() -> None:
+        content = following(settings=settings)
+        content.told(0, [ItemFacts("stranger0", title="Tea")], [])
+        content.follower.caught_up.clear()
+        async with content.follower:
+            assert len(content._known) == 5
+            assert content.likeness is not None
+            content.encoder.dimensions = 384  # it has encoded something
+            assert content.likeness is None
+            assert not await content._encode_some()
+            async with asyncio.timeout(20):
+                await content.follower.caught_up.wait()
+            assert content.likeness is not None
+            assert set(content._known) == {"own0"}
+            assert "own0" in content.likeness
+            # What a stranger said of an item does not keep it from being encoded.
+            assert set(content._wanted) == {"stranger0"}
 
     asyncio.run(follow())
 
