@@ -5,7 +5,8 @@
 One worker with everything on, one broker, and a load in a process of its own (`benchmarks.load`),
 all on this machine. First the worker learns and answers `--fill` events. Its capacity is what it
 then answers with 512 events always waiting: each gets a list, practice and reasons are complete.
-Then 10, 50 and 80 % of that, at random moments (a Poisson process).
+Then 10, 50 and 80 % of that, at random moments (a Poisson process). As events cost more the longer
+users' histories are, the capacity is measured anew before each.
 """
 
 from __future__ import annotations
@@ -66,33 +67,33 @@ class Bench:
             "sent late ms p99": round(seen.late_ms_p99, 2),
         }, seen
 
-
-def capacity(bench: Bench, stream: list[Record], fill: int, seconds: float) -> Figures:
-    """Answer `fill` events, then see how many a second it can be. What was sent is taken off
-    the front of the stream."""
-    while fill > 0:
-        _, seen = bench.run(stream[:fill], seconds=600, window=WAITING)
+    def capacity(self, stream: list[Record], fill: int, seconds: float) -> Figures:
+        """Answer `fill` events, then see how many a second it can be. What was sent is taken off
+        the front of the stream."""
+        while fill > 0:
+            _, seen = self.run(stream[:fill], seconds=600, window=WAITING)
+            del stream[: seen.sent]
+            fill -= seen.sent
+        figures, seen = self.run(stream, seconds=seconds, window=WAITING)
         del stream[: seen.sent]
-        fill -= seen.sent
-    figures, seen = bench.run(stream, seconds=seconds, window=WAITING)
-    del stream[: seen.sent]
-    return figures
+        return figures
 
 
 def measure(
     broker: EmbeddedBroker, folder: Path, fill: int, seconds: float, file: Path | None
 ) -> dict[str, Figures]:
-    """By load: `capacity`, then the shares of it."""
+    """By load: the capacity, then the shares of what it is by then."""
     settings = settings_of(
         options={"bootstrap_servers": broker.bootstrap_servers, "topic_prefix": "fresh-"}
     )
     bench = Bench(settings, broker, Worker(settings, folder))
-    stream = records(fill + int(2.5 * seconds * MOST_PER_SECOND), file)
-    found = {"capacity": capacity(bench, stream, fill, seconds)}
-    most = found["capacity"]["events per second"]
+    stream = records(fill + int(3.5 * seconds * MOST_PER_SECOND), file)
+    found = {"capacity": bench.capacity(stream, fill, seconds)}
     for share in SHARES:
-        found[f"{share:.0%}"], seen = bench.run(stream, seconds=seconds, per_second=share * most)
+        most = bench.capacity(stream, 0, max(5, seconds / 4))["events per second"]
+        figures, seen = bench.run(stream, seconds=seconds, per_second=share * most)
         del stream[: seen.sent]
+        found[f"{share:.0%} of {most:,}"] = figures
     bench.worker.stop()
     return found
 
@@ -100,9 +101,9 @@ def measure(
 def table(found: dict[str, Figures]) -> str:
     """A column for each load."""
     names = next(iter(found.values()))
-    lines = [f"{'':>24}" + "".join(f"{load:>11}" for load in found)]
+    lines = [f"{'':>24}" + "".join(f"{load:>14}" for load in found)]
     for name in names:
-        lines.append(f"{name:>24}" + "".join(f"{row[name]:>11,}" for row in found.values()))
+        lines.append(f"{name:>24}" + "".join(f"{row[name]:>14,}" for row in found.values()))
     return "\n".join(lines)
 
 

@@ -30,7 +30,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from benchmarks.freshness import Bench, Figures, capacity
+from benchmarks.freshness import Bench, Figures
 from benchmarks.load import Order, started
 from benchmarks.machine import machine, print_machine
 from benchmarks.scratch import scratch
@@ -213,7 +213,7 @@ def measure(
     found = {"known": {"items": known, "encoded and linked in s": time.perf_counter() - began}}
 
     stream = interleaved(records(fill + int(seconds * 2 * MOST_PER_SECOND), events), new)
-    found["capacity"] = capacity(bench, stream, fill, 10)
+    found["capacity"] = bench.capacity(stream, fill, 10)
     half = min(MOST_PER_SECOND, found["capacity"]["events per second"] / 2)
     encoding = worker.metric("freshet_encode_seconds_total")
     load = started(Order(servers, "new-", seconds + SHOWN_SECONDS, half), stream)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.freshness import Bench, capacity
+from benchmarks.freshness import Bench
 from benchmarks.machine import machine, print_machine
 from benchmarks.scratch import scratch
 from benchmarks.stream import ITEMS, Record, records
@@ -89,7 +89,7 @@ def main() -> None:
         )
         worker = Worker(settings, folder, more={"FRESHET_ENGINE__MAX_HISTORY": str(HISTORY)})
         bench = Bench(settings, broker, worker)
-        found = capacity(bench, repeated(known, 0, before), fill, CAPACITY_SECONDS)
+        found = bench.capacity(repeated(known, 0, before), fill, CAPACITY_SECONDS)
         most = found["events per second"]
         memory = Memory(bench.worker)
         memory.start()
