@@ -35,13 +35,13 @@ from schemas import Event, EventType, decode_event, encode
 from streams.broker import EmbeddedBroker
 from streams.publisher import Outgoing, Publisher
 from streams.settings import load
-from streams.transport import Chunk, ChunkApp
+from streams.transport import ChunkApp, Fetched
 
 PARTITIONS = 4
 USERS = 1000
 EVENTS_PER_OUTPUT = 5
 WARM_UP = 0.2  # of the latencies, left out
-CHUNKS_IN_HAND = 3  # as in Freshet's worker: one is published while the next is decoded
+FETCHES_IN_HAND = 3  # as in Freshet's worker: one is published while the next is decoded
 
 Transport = Literal["stock", "chunk"]
 TRANSPORTS: Final[tuple[Transport, ...]] = ("stock", "chunk")
@@ -171,20 +171,20 @@ def chunk_services(job: Job) -> list[Any]:
     meter = Meter(job)
 
     @app.agent(app.chunk_topic(job.topic))
-    async def count(chunks: Any) -> None:
-        places = asyncio.Semaphore(CHUNKS_IN_HAND)
+    async def count(stream: Any) -> None:
+        places = asyncio.Semaphore(FETCHES_IN_HAND)
 
-        async def publish(chunk: Chunk, outgoing: list[Outgoing]) -> None:
+        async def publish(fetched: Fetched, outgoing: list[Outgoing]) -> None:
             await publisher.publish(job.output, outgoing)
-            chunk.ack()
+            fetched.ack()
             places.release()
-            meter.finish(len(chunk))
+            meter.finish(len(fetched.records))
 
         async with asyncio.TaskGroup() as group:
-            async for chunk in chunks:
+            async for fetched in stream:
                 await places.acquire()
-                values = [record.value or b"" for record in chunk.records]
-                group.create_task(publish(chunk, meter.take(values)))
+                values = [record.value or b"" for record in fetched.records]
+                group.create_task(publish(fetched, meter.take(values)))
 
     return [app, publisher]
 

@@ -34,7 +34,7 @@ from streams.settings import Settings
 from streams.similar import Neighbourhoods, unread
 from streams.snapshot_keeper import SnapshotKeeper
 from streams.snapshots import SnapshotStore
-from streams.transport import Chunk, ChunkApp
+from streams.transport import ChunkApp, Fetched
 from streams.watch import Watch
 from streams.words import Words
 
@@ -131,11 +131,11 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     return Parts(app, engine, [*first, *followers.values(), *beside])
 
 
-#: Chunks of a topic in hand at once: many small ones are learned in one turn of the engine.
-_CHUNKS_IN_FLIGHT = 64
+#: Fetches of a topic in hand at once: many small ones are learned in one turn of the engine.
+_FETCHES_IN_HAND = 16
 
-#: Takes a chunk; what it returns, if anything, is resolved when the chunk may be acknowledged.
-Process = Callable[[Chunk], Awaitable[asyncio.Future[Any] | None]]
+#: Takes what was fetched; what it returns, if anything, is resolved when that may be acknowledged.
+Process = Callable[[Fetched], Awaitable[asyncio.Future[Any] | None]]
 
 
 def _attach(
@@ -143,24 +143,24 @@ def _attach(
 ) -> None:
     """Make `process` the agent of `topic`."""
 
-    async def agent(chunks: AsyncIterator[Chunk]) -> None:
-        places = asyncio.Semaphore(_CHUNKS_IN_FLIGHT)
+    async def agent(stream: AsyncIterator[Fetched]) -> None:
+        places = asyncio.Semaphore(_FETCHES_IN_HAND)
 
-        async def handle(chunk: Chunk) -> None:
-            with watch.working_on(chunk):
-                later = await process(chunk)
+        async def handle(fetched: Fetched) -> None:
+            with watch.working_on(fetched):
+                later = await process(fetched)
             if later is None:
-                chunk.ack()
+                fetched.ack()
             else:
-                later.add_done_callback(lambda _: chunk.ack())
+                later.add_done_callback(lambda _: fetched.ack())
             places.release()
 
-        # A chunk that cannot be finished ends the agent, and with it the process: only a new
-        # start gets its records again.
+        # What cannot be finished ends the agent, and with it the process: only a new start gets its
+        # records again.
         async with asyncio.TaskGroup() as group:
-            async for chunk in chunks:
+            async for fetched in stream:
                 await places.acquire()
-                group.create_task(handle(chunk))
+                group.create_task(handle(fetched))
 
     app.agent(app.chunk_topic(topic, seldom=seldom), name=f"freshet.{topic}")(agent)
 

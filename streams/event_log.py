@@ -143,7 +143,7 @@ class EventLog:
 
         def work(replica: Replica) -> None:
             with self._metrics.timed("follow"):
-                learned = replica.learn(partition, taken, then, practise=float(practise))
+                learned = replica.learn(taken, {partition: then}, practise=float(practise))
             self._metrics.duplicates.inc(learned.duplicates)
             if learned.raised:
                 # Whoever serves the partition makes dead letters of them, also if that is this

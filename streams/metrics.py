@@ -19,6 +19,19 @@ _LATENCY_BUCKETS = (
 _CHUNK_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
 
 
+class _Score:
+    """The counters of one strategy, moved to where its running totals are."""
+
+    def __init__(self, hits: Counter, scored: Counter) -> None:
+        self._hits, self._scored, self._at = hits, scored, (0, 0)
+
+    def move(self, totals: tuple[int, int]) -> None:
+        if totals != self._at:
+            self._hits.inc(max(0, totals[0] - self._at[0]))
+            self._scored.inc(max(0, totals[1] - self._at[1]))
+            self._at = totals
+
+
 class Metrics:
     """All metrics of one process, in a registry of their own."""
 
@@ -100,7 +113,7 @@ class Metrics:
         )
         self.step = Histogram(
             "freshet_step_seconds",
-            "How long one step took for one chunk.",
+            "How long one step took.",
             ["step"],
             buckets=_LATENCY_BUCKETS,
             registry=r,
@@ -237,7 +250,7 @@ class Metrics:
             "Lists into which was blended what is popular among people with the same facts.",
             registry=r,
         )
-        self._scoreboard: dict[str, tuple[int, int]] = {}
+        self._scoreboard: dict[str, _Score] = {}
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -250,10 +263,9 @@ class Metrics:
 
     def score(self, board: Mapping[str, tuple[int, int]]) -> None:
         """Move the quality counters to the engine's running totals (hits, scored)."""
-        for source, (hits, scored) in board.items():
-            if self._scoreboard.get(source) == (hits, scored):
-                continue
-            old_hits, old_scored = self._scoreboard.get(source, (0, 0))
-            self.hits.labels(source).inc(max(0, hits - old_hits))
-            self.scored.labels(source).inc(max(0, scored - old_scored))
-            self._scoreboard[source] = (hits, scored)
+        for source, totals in board.items():
+            score = self._scoreboard.get(source)
+            if score is None:  # found once: after every turn, looking them up cost as much again
+                score = _Score(self.hits.labels(source), self.scored.labels(source))
+                self._scoreboard[source] = score
+            score.move(totals)

@@ -46,7 +46,7 @@ class Place(NamedTuple):
 
 
 class Learned(NamedTuple):
-    """What became of the events of a chunk: learned now, or left out and why."""
+    """What became of events: learned now, or left out and why."""
 
     learned: int
     before: int
@@ -78,24 +78,24 @@ class Replica:
         self._tell_segments()
 
     def learn(
-        self, partition: int, taken: Sequence[Taken[Event]], then: Place, *, practise: float
+        self, taken: Sequence[Taken[Event]], then: Mapping[int, Place], *, practise: float
     ) -> Learned:
-        """Learn from a chunk of one partition, in order, leaving out what must not count, and the
-        events on which that raises: `take_raised` tells of these.
+        """Learn from events in order, leaving out what must not count, and the events on which
+        that raises: `take_raised` tells of these.
 
-        taken     its events; those below `applied` have been learned before
-        then      the place after the chunk's last record, up to where `applied` moves
+        taken     events of one or more partitions; those below `applied` have been learned before
+        then      by partition, the place after the last record, up to where `applied` moves
         practise  the share of its practice that the ranker has on them: on those whose users this
                   worker serves
         """
-        begin = self.applied.get(partition, Place(0, 0))
-        after = [t for t in taken if t.record.offset >= begin.offset]
+        begin = {partition: self.applied.get(partition, Place(0, 0)) for partition in then}
+        after = [t for t in taken if t.record.offset >= begin[t.record.partition].offset]
         kept = [t for t in after if not self._is_erased(t)] if self.erased else after
         try:
             new, raised = self._learn(kept, practise)
         finally:
             # What raised once would raise again: it is set aside, and the log goes on.
-            self.applied[partition] = max(begin, then)
+            self.applied.update({p: max(begin[p], place) for p, place in then.items()})
         # Of those who just came back, the ids of what they sent are kept.
         for user in {*self.recommender.forgotten_since()} - {t.message.user_id for t in new}:
             self.duplicates.forget(user)

@@ -30,20 +30,16 @@ log = structlog.get_logger(__name__)
 #: Users ranked in a turn: so few that the first need not wait for the last of a large chunk, and
 #: that learning comes in between; so many that the steps around it cost little.
 _AT_ONCE = 64
-#: How long an idle engine waits at most for the other chunks of a fetch, which come one after
-#: another in a fraction of a millisecond: a turn that begins with the first leaves the others to
-#: one of their own, with half of the users for all that surrounds it.
-_GATHER_SECONDS = 0.005
-#: For how long after a chunk that was behind the worker counts as overloaded.
+#: For how long after what was behind the worker counts as overloaded.
 _OVERLOADED_SECONDS = 1.0
 
 
-#: Learns a chunk; called in the engine's thread.
+#: Learns what was fetched; called in the engine's thread.
 Learn = Callable[[Replica], None]
 
 
 class _Lesson(NamedTuple):
-    """A chunk to learn, and who waits for that."""
+    """What is to be learned, and who waits for that."""
 
     learn: Learn
     learned: asyncio.Future[None]
@@ -90,26 +86,24 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
         self._reranking, self._publisher = reranking, publisher
         self._metrics, self._quality = metrics, Quality(metrics)
         self._arrived: list[_Lesson] = []
-        self._more_follow = False
         self._waiting = Waiting()
         self._something_came = asyncio.Event()
         self._overloaded_until = 0.0
 
     def add(
-        self, learn: Learn, newest: Sequence[Taken[Event]], *, behind: bool, more_follow: bool
+        self, learn: Learn, newest: Sequence[Taken[Event]], *, behind: bool
     ) -> tuple[asyncio.Future[None], asyncio.Future[None]]:
-        """Have a chunk learned, and then a list made for the user of each of these events.
+        """Have something learned, and then a list made for the user of each of these events.
 
-        behind: whether more events wait than can be served soon. more_follow: whether another chunk
-        comes at once. Returns what is resolved when `learn` is done (with what it raised, if so),
-        and when the lists, or newer ones, are on the brokers.
+        behind: whether more events wait than can be served soon. Returns what is resolved when
+        `learn` is done (with what it raised, if so), and when the lists, or newer ones, are on the
+        brokers.
         """
         now = time.monotonic()
         if behind:
             self._overloaded_until = now + _OVERLOADED_SECONDS
         lesson = _Lesson(learn, asyncio.get_running_loop().create_future())
         self._arrived.append(lesson)
-        self._more_follow = more_follow
         served, replaced = self._waiting.add(newest, now)
         self._metrics.coalesced.inc(replaced)
         self._something_came.set()
@@ -130,8 +124,6 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
             self._metrics.waiting.set(len(self._waiting))
             if not lessons and not places:
                 await self._until_somebody_is_due()
-                if self._arrived:
-                    await self._until_the_rest_came()
                 continue
             turn = await self._engine.run(partial(self._turn, lessons=lessons, places=places))
             for lesson, fault in zip(lessons, turn.faults, strict=True):
@@ -153,15 +145,6 @@ class Serving(Service):  # type: ignore[misc]  # mode is untyped
         delay = min(oldest - self._due(), self._overloaded_until - time.monotonic())
         try:
             await asyncio.wait_for(self._something_came.wait(), max(0.001, delay))
-        except TimeoutError:
-            pass
-
-    async def _until_the_rest_came(self) -> None:
-        try:
-            async with asyncio.timeout(_GATHER_SECONDS):
-                while self._more_follow:
-                    self._something_came.clear()
-                    await self._something_came.wait()
         except TimeoutError:
             pass
 

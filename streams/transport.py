@@ -1,19 +1,19 @@
-"""The chunk transport: one Faust event is one fetched chunk of one partition.
+"""The chunk transport: one Faust event is all that one fetch brought of one topic.
 
 Stock Faust pays about 200 µs of CPU for each record: four asyncio tasks, a lock, an event object.
-Here that is paid once for all the records that one fetch brought from one partition, and what Faust
-is good at stays Faust's: agents, the consumer group, the co-partitioning assignor, rebalances,
-pause and resume, commits. Decision 0003 tells what is overridden and why.
+Here that is paid once for a fetch, with a chunk of records of each partition, and what Faust is
+good at stays Faust's: agents, the consumer group, the co-partitioning assignor, rebalances, pause
+and resume, commits. Decision 0003 tells what is overridden and why.
 
     app = ChunkApp("freshet", broker="kafka://127.0.0.1:9092")
     events = app.chunk_topic("events")
 
     @app.agent(events)
-    async def learn(chunks):
-        async for chunk in chunks:
-            for record in chunk.records:
+    async def learn(stream):
+        async for fetched in stream:
+            for record in fetched.records:
                 ...
-            chunk.ack()
+            fetched.ack()
 
 A chunk is committed once it *and every chunk before it* in its partition has been acknowledged, in
 whatever order that happens. Nothing else acknowledges a chunk: not the end of the loop body, nor an
@@ -26,7 +26,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 import faust
 from aiokafka import ConsumerRecord
@@ -37,7 +37,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from mode.supervisors import CrashingSupervisor
 
-__all__ = ["Chunk", "ChunkApp", "ChunkSchema", "ChunkTransport", "Record"]
+__all__ = ["Chunk", "ChunkApp", "ChunkSchema", "ChunkTransport", "Fetched", "Record"]
 
 Record: TypeAlias = "ConsumerRecord[bytes | None, bytes | None]"
 
@@ -72,8 +72,6 @@ class Chunk:
     topic, partition  where they came from
     high_watermark    offset the next record of the partition was to have when these were fetched
     received_at       `time.monotonic()` when this process got them
-    more_follow       whether the same fetch brought chunks of other partitions of the topic, which
-                      follow at once
     acked             whether `ack` was called
     """
 
@@ -82,7 +80,6 @@ class Chunk:
     partition: int
     high_watermark: int
     received_at: float
-    more_follow: bool = False
     acked: bool = False
     on_ack: Callable[[], None] | None = field(default=None, repr=False)
 
@@ -114,8 +111,26 @@ class Chunk:
             self.on_ack()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Fetched:
+    """What one fetch brought of one topic: a chunk of each partition that had something, and not
+    more than `broker_max_poll_records` in all."""
+
+    chunks: Sequence[Chunk]
+
+    @property
+    def records(self) -> list[Record]:
+        """All of their records; those of a partition in the order of the log."""
+        return [record for chunk in self.chunks for record in chunk.records]
+
+    def ack(self) -> None:
+        """Acknowledge each chunk."""
+        for chunk in self.chunks:
+            chunk.ack()
+
+
 class ChunkSchema(faust.Schema):  # type: ignore[misc]
-    """Hands a chunk to the agent as it is; decoding its records is the agent's business."""
+    """Hands what was fetched to the agent as it is; decoding it is the agent's business."""
 
     def compile(self, app: Any, **_options: Any) -> Any:
         create_event = app.create_event
@@ -146,7 +161,7 @@ class ChunkApp(faust.App):  # type: ignore[misc]
         "producer_acks": -1,
         "producer_max_batch_size": 256 << 10,
         "store": "memory://",
-        "stream_buffer_maxsize": 16,  # chunks
+        "stream_buffer_maxsize": 16,  # fetches
         "stream_wait_empty": False,  # we drain, with a timeout
         "topic_allow_declare": False,
         "topic_disable_leader": True,
@@ -164,7 +179,7 @@ class ChunkApp(faust.App):  # type: ignore[misc]
         self.before_drain: Callable[[], Awaitable[None]] = _nothing
 
     def chunk_topic(self, name: str, *, seldom: bool = False, **options: Any) -> Any:
-        """A channel for `@app.agent(...)`, whose stream yields a `Chunk` at a time.
+        """A channel for `@app.agent(...)`, whose stream yields a `Fetched` at a time.
 
         seldom  whether its records may come a twentieth of a second later, so that the fetches of
                 the other topics, where they are many, cost less
@@ -200,7 +215,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         # Delivered and not yet committed, in the order of the log.
-        self._in_flight: defaultdict[TP, deque[_ChunkMessage]] = defaultdict(deque)
+        self._in_flight: defaultdict[TP, deque[_Delivered]] = defaultdict(deque)
         #: Records that were delivered and are not acknowledged. The consumer's thread reads it.
         self.unanswered = 0
         # Of these, how many are in the chunk of this partition that ends at this offset.
@@ -219,7 +234,7 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     # --- delivery
 
-    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, "_ChunkMessage"]]:
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:
         records, _active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
@@ -229,18 +244,22 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             await self.perform_seek()
             return
         received_at = time.monotonic()
-        #: By topic, its last partition.
-        last = {partition.topic: partition.partition for partition in records}
+        by_topic: defaultdict[str, list[Chunk]] = defaultdict(list)
         for partition, chunk in records.items():
+            tp = TP(partition.topic, partition.partition)
+            by_topic[tp.topic].append(self._to_chunk(tp, chunk, received_at))
+        for chunks in by_topic.values():
             if not self.flow_active or self.app.consumer_generation_id != generation:
                 return
-            tp = TP(partition.topic, partition.partition)
-            more = tp.partition != last[tp.topic]
-            message = self._to_chunk_message(tp, chunk, generation, received_at, more)
-            self._in_flight[tp].append(message)
-            self._unanswered[tp, message.offset] = len(chunk)
-            self.unanswered += len(chunk)
-            yield tp, message
+            message = _to_message(chunks, generation)
+            for chunk in chunks:
+                tp = TP(chunk.topic, chunk.partition)
+                self._in_flight[tp].append(_Delivered(chunk, message))
+                self._unanswered[tp, chunk.last_offset] = len(chunk)
+                self.unanswered += len(chunk)
+                # Faust notes it for the message's partition alone.
+                self._read_offset[tp] = chunk.last_offset
+            yield message.tp, message
 
     async def _wait_next_records(self, timeout: float) -> Any:
         # Stock Faust sleeps for a second when every partition is paused or buffered to the brim.
@@ -252,8 +271,14 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 pass
         return await super()._wait_next_records(timeout)
 
+    def on_buffer_full(self, tp: TP) -> None:
+        # The topic's other partitions would come in the same messages.
+        for each in [each for each in self.assignment() if each.topic == tp.topic]:
+            super().on_buffer_full(TP(*each))
+
     def on_buffer_drop(self, tp: TP) -> None:
-        super().on_buffer_drop(tp)
+        for each in [each for each in self._buffered_partitions if each.topic == tp.topic]:
+            super().on_buffer_drop(each)
         self._fetch_again()
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
@@ -265,43 +290,17 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         # A wait for the other partitions may be under way, and they may be idle.
         self._thread.look_again()
 
-    def _to_chunk_message(
-        self,
-        tp: TP,
-        records: Sequence[Record],
-        generation: int,
-        received_at: float,
-        more_follow: bool,
-    ) -> "_ChunkMessage":
+    def _to_chunk(self, tp: TP, records: Sequence[Record], received_at: float) -> Chunk:
         high_watermark = self.highwater(tp)
         self.app.monitor.track_tp_end_offset(tp, high_watermark)
-        chunk = Chunk(
+        return Chunk(
             records,
             topic=tp.topic,
             partition=tp.partition,
             high_watermark=high_watermark,
             received_at=received_at,
-            more_follow=more_follow,
             on_ack=partial(self._on_ack, tp, int(records[-1].offset)),
         )
-        message = _ChunkMessage(
-            tp.topic,
-            tp.partition,
-            chunk.last_offset,
-            records[-1].timestamp / 1000.0,
-            records[-1].timestamp_type,
-            None,
-            None,
-            chunk,
-            None,
-            tp=tp,
-            generation_id=generation,
-        )
-        # Faust drops its reference when the agent takes its next chunk, or raises. With one more,
-        # that is never the last, and its own list of acknowledged offsets, which we do not use and
-        # would have to empty, stays empty.
-        message.incref()
-        return message
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Nothing to note: a chunk is followed by its last offset + 1, whatever lies between."""
@@ -318,10 +317,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         ]
 
     def _new_offset(self, tp: TP) -> int | None:
-        messages = self._in_flight[tp]
+        delivered = self._in_flight[tp]
         offset = None
-        while messages and messages[0].value.acked:
-            offset = messages.popleft().offset + 1
+        while delivered and delivered[0].chunk.acked:
+            offset = delivered.popleft().chunk.last_offset + 1
         return offset
 
     async def drain(self, timeout_s: float) -> None:
@@ -350,10 +349,10 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
     def _being_worked_on(self) -> list[Chunk]:
         return [
-            message.value
-            for messages in self._in_flight.values()
-            for message in messages
-            if message.tracked and not message.value.acked
+            each.chunk
+            for delivered in self._in_flight.values()
+            for each in delivered
+            if each.message.tracked and not each.chunk.acked
         ]
 
     async def perform_seek(self) -> None:
@@ -377,10 +376,34 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 ChunkTransport.Consumer = ChunkConsumer
 
 
-class _ChunkMessage(ConsumerMessage):  # type: ignore[misc]
-    """What Faust sees of a chunk: a message whose value is the chunk and whose offset its last."""
+class _Delivered(NamedTuple):
+    """A chunk, and the message that it came in."""
 
-    __slots__ = ()
+    chunk: Chunk
+    message: ConsumerMessage
+
+
+def _to_message(chunks: Sequence[Chunk], generation: int) -> ConsumerMessage:
+    """What Faust sees of a fetch: a message of the first chunk's partition, up to its end."""
+    first, last = chunks[0], chunks[0].records[-1]
+    message = ConsumerMessage(
+        first.topic,
+        first.partition,
+        first.last_offset,
+        last.timestamp / 1000.0,
+        last.timestamp_type,
+        None,
+        None,
+        Fetched(chunks),
+        None,
+        tp=TP(first.topic, first.partition),
+        generation_id=generation,
+    )
+    # Faust drops its reference when the agent takes its next message, or raises. With one more,
+    # that is never the last, and its own list of acknowledged offsets, which we do not use and
+    # would have to empty, stays empty.
+    message.incref()
+    return message
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]

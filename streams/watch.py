@@ -18,7 +18,7 @@ from streams.kafka import client_options
 from streams.metrics import Metrics
 from streams.settings import Settings
 from streams.topics import topics
-from streams.transport import Chunk, ChunkApp
+from streams.transport import ChunkApp, Fetched
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,7 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
         super().__init__()
         self._settings, self._app, self._engine = settings, app, engine
         self._followers, self._metrics = followers, metrics
-        self._in_hand: dict[Chunk, float] = {}
+        self._in_hand: dict[Fetched, float] = {}
         #: The next offset to take, of each partition a chunk has been finished of.
         self._next: dict[tuple[str, int], int] = {}
         self._assigned = False
@@ -63,16 +63,17 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
         app.on_partitions_revoked.connect(self._on_revoked)
 
     @contextmanager
-    def working_on(self, chunk: Chunk) -> Iterator[None]:
-        """The worker has `chunk` in hand during the body."""
-        self._in_hand[chunk] = monotonic()
+    def working_on(self, fetched: Fetched) -> Iterator[None]:
+        """The worker has `fetched` in hand during the body."""
+        self._in_hand[fetched] = monotonic()
         try:
             yield
-            tp = chunk.topic, chunk.partition
-            # Several are in hand at once, and one may be finished after those behind it.
-            self._next[tp] = max(chunk.last_offset + 1, self._next.get(tp, 0))
+            for chunk in fetched.chunks:
+                tp = chunk.topic, chunk.partition
+                # Several are in hand at once, and one may be finished after those behind it.
+                self._next[tp] = max(chunk.last_offset + 1, self._next.get(tp, 0))
         finally:
-            del self._in_hand[chunk]
+            del self._in_hand[fetched]
 
     def live(self) -> str | None:
         """A sentence if the process should be ended, else None."""

@@ -18,7 +18,7 @@ from streams.intake import Intake, Taken
 from streams.publisher import Outgoing, Publisher
 from streams.replica import Replica
 from streams.settings import Settings
-from streams.transport import Chunk
+from streams.transport import Fetched
 
 log = structlog.get_logger(__name__)
 
@@ -44,10 +44,10 @@ class ErasurePath:
         self._settings, self._intake = settings, intake
         self._engine, self._publisher = engine, publisher
 
-    async def process(self, chunk: Chunk) -> None:
-        """Take one chunk of one partition; on return its users' lists and profiles are gone."""
+    async def process(self, fetched: Fetched) -> None:
+        """Take what was fetched; on return its users' lists and profiles are gone."""
         now_ms = int(time.time() * 1000)
-        taken, dead = self._intake.take(chunk.records, decode_erasure, now_ms)
+        taken, dead = self._intake.take(fetched.records, decode_erasure, now_ms)
 
         dead += [
             self._intake.reject(record, _MISKEYED, now_ms)

@@ -1,4 +1,4 @@
-"""The path of an event, a chunk at a time: decode → learn; `streams.serving` makes the lists."""
+"""The path of an event, a fetch at a time: decode → learn; `streams.serving` makes the lists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streams.publisher import Publisher
 from streams.replica import Place, Replica
 from streams.serving import Serving
 from streams.settings import Settings
-from streams.transport import Chunk
+from streams.transport import Fetched
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ _PRACTICE_WHEN_BEHIND = 0.25
 
 
 class EventPath:
-    """Learns from each event of a chunk in order; its users then wait for their lists."""
+    """Learns from each event in order; its users then wait for their lists."""
 
     def __init__(
         self,
@@ -45,13 +45,13 @@ class EventPath:
         self._settings, self._intake = settings, intake
         self._event_log, self._serving = event_log, serving
         self._publisher, self._metrics = publisher, metrics
-        #: Chunks are learned in the order they came, also where one waits for what is before it.
+        #: Fetches are learned in the order they came, also where one waits for what is before it.
         self._in_turn = asyncio.Lock()
 
-    async def process(self, chunk: Chunk) -> asyncio.Future[None]:
-        """Take one chunk of one partition; what is returned is resolved when all that it causes is
-        on the brokers."""
-        records, metrics = chunk.records, self._metrics
+    async def process(self, fetched: Fetched) -> asyncio.Future[None]:
+        """Take what was fetched; what is returned is resolved when all that it causes is on the
+        brokers."""
+        records, metrics = fetched.records, self._metrics
         metrics.chunk_records.observe(len(records))
 
         # 1. Decode; what cannot be read is a dead letter.
@@ -61,19 +61,20 @@ class EventPath:
             self._count(taken)
 
         # 2. Learn from every event, in order. Far behind, the ranker practises less.
-        behind = chunk.lag > _FAR_BEHIND * self._settings.chunk_records
-        # Whoever acted gets a new list, made after this chunk has been learned.
+        far = _FAR_BEHIND * self._settings.chunk_records
+        behind = any(chunk.lag > far for chunk in fetched.chunks)
+        # Whoever acted gets a new list, made after all this has been learned.
         newest = {t.message.user_id: t for t in taken if t.message.type in _MOVES_THE_LIST}
         async with self._in_turn:
-            await self._event_log.hand_over(
-                chunk.partition, chunk.first_offset, chunk.high_watermark
-            )
+            for chunk in fetched.chunks:
+                await self._event_log.hand_over(
+                    chunk.partition, chunk.first_offset, chunk.high_watermark
+                )
             raised: list[tuple[Taken[Event], str]] = []
             learned, served = self._serving.add(
-                lambda replica: self._learn(replica, chunk, taken, behind, raised),
+                lambda replica: self._learn(replica, fetched, taken, behind, raised),
                 list(newest.values()),
                 behind=behind,
-                more_follow=chunk.more_follow,
             )
         try:
             await learned
@@ -81,7 +82,8 @@ class EventPath:
             log.exception("learning failed", **_where(records))
             metrics.failures.labels("learn").inc()
         finally:
-            await self._event_log.has_come({chunk.partition: chunk.last_offset + 1})
+            places = {chunk.partition: chunk.last_offset + 1 for chunk in fetched.chunks}
+            await self._event_log.has_come(places)
         for t, text in raised:
             log.error("learning failed", **_where([t.record]), error=text)
             metrics.failures.labels("learn").inc()
@@ -94,17 +96,20 @@ class EventPath:
     def _learn(
         self,
         replica: Replica,
-        chunk: Chunk,
+        fetched: Fetched,
         taken: Sequence[Taken[Event]],
         behind: bool,
         raised: list[tuple[Taken[Event], str]],
     ) -> None:
         """raised: which events did, now or when others had brought them here; filled in."""
-        then = Place(chunk.last_offset + 1, chunk.records[-1].timestamp)
+        then = {
+            chunk.partition: Place(chunk.last_offset + 1, chunk.records[-1].timestamp)
+            for chunk in fetched.chunks
+        }
         practise = _PRACTICE_WHEN_BEHIND if behind else 1.0
         try:
             with self._metrics.timed("learn"):
-                learned = replica.learn(chunk.partition, taken, then, practise=practise)
+                learned = replica.learn(taken, then, practise=practise)
         finally:
             raised += replica.take_raised(taken)
         self._metrics.duplicates.inc(learned.duplicates)

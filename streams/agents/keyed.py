@@ -12,7 +12,7 @@ from streams.catalogue import key_text
 from streams.intake import Decode, Intake
 from streams.publisher import Publisher
 from streams.settings import Settings
-from streams.transport import Chunk
+from streams.transport import Fetched
 
 
 class KeyedPath:
@@ -47,10 +47,10 @@ class KeyedPath:
             f"the {key} as the key",
         )
 
-    async def process(self, chunk: Chunk) -> None:
-        """Take one chunk of one partition; on return its dead letters are on the brokers."""
+    async def process(self, fetched: Fetched) -> None:
+        """Take what was fetched; on return its dead letters are on the brokers."""
         now_ms = int(time.time() * 1000)
-        described = [record for record in chunk.records if record.value is not None]
+        described = [record for record in fetched.records if record.value is not None]
         taken, dead = self._intake.take(described, self._decode, now_ms)
         dead += [
             self._intake.reject(record, self._miskeyed, now_ms)
@@ -59,7 +59,7 @@ class KeyedPath:
         ]
         dead += [
             self._intake.reject(record, self._nameless, now_ms)
-            for record in chunk.records
+            for record in fetched.records
             if record.value is None and key_text(record) is None
         ]
         if dead:

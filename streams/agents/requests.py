@@ -14,7 +14,7 @@ from streams.intake import Intake, Taken
 from streams.metrics import Metrics
 from streams.replica import Replica
 from streams.reranking import Reranking
-from streams.transport import Chunk
+from streams.transport import Fetched
 from streams.words import Words
 
 _NO_WORDS = Rejected(
@@ -41,11 +41,11 @@ class RequestPath:
         self._intake, self._engine, self._reranking = intake, engine, reranking
         self._answers, self._metrics, self._words = answers, metrics, words
 
-    async def process(self, chunk: Chunk) -> asyncio.Future[list[None]] | None:
-        """Take one chunk of one partition; on return every answer is on the brokers, but those in
+    async def process(self, fetched: Fetched) -> asyncio.Future[list[None]] | None:
+        """Take what was fetched; on return every answer is on the brokers, but those in
         words: what is returned is resolved when these are."""
         now_ms = int(time.time() * 1000)
-        taken, dead = self._intake.take(chunk.records, decode_request, now_ms)
+        taken, dead = self._intake.take(fetched.records, decode_request, now_ms)
         answers: list[Answer] = []
         in_words: list[asyncio.Future[None]] = []
         for asked in taken:

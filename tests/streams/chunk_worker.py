@@ -8,13 +8,14 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import faust
 from faust.worker import Worker
 
-from streams.transport import Chunk, ChunkApp
+from streams.transport import Chunk, ChunkApp, Fetched
 
 told: dict[str, Any] = json.loads(sys.argv[1])
 journal = Path(told["journal"]).open("a")  # noqa: SIM115, open for as long as we run
@@ -42,30 +43,36 @@ def note_chunk(chunk: Chunk, what: str = "chunk") -> None:
     )
 
 
-async def note_and_ack(chunks: Any) -> None:
-    async for chunk in chunks:
+async def each_of(stream: AsyncIterator[Fetched]) -> AsyncIterator[Chunk]:
+    async for fetched in stream:
+        for chunk in fetched.chunks:
+            yield chunk
+
+
+async def note_and_ack(stream: Any) -> None:
+    async for chunk in each_of(stream):
         note_chunk(chunk)
         chunk.ack()
 
 
-async def work_a_while(chunks: Any) -> None:
+async def work_a_while(stream: Any) -> None:
     """A chunk is done, and noted, only after some work."""
-    async for chunk in chunks:
+    async for chunk in each_of(stream):
         await asyncio.sleep(told["seconds"])
         note_chunk(chunk)
         chunk.ack()
 
 
-async def block_the_loop(chunks: Any) -> None:
-    async for chunk in chunks:
+async def block_the_loop(stream: Any) -> None:
+    async for chunk in each_of(stream):
         time.sleep(told["seconds"])
         note_chunk(chunk)
         chunk.ack()
 
 
-async def ack_the_first_chunk_last(chunks: Any) -> None:
+async def ack_the_first_chunk_last(stream: Any) -> None:
     first = None
-    async for chunk in chunks:
+    async for chunk in each_of(stream):
         note_chunk(chunk)
         if first is None:
             first = chunk
@@ -75,16 +82,16 @@ async def ack_the_first_chunk_last(chunks: Any) -> None:
             first.ack()
 
 
-async def ack_in_batches(chunks: Any) -> None:
+async def ack_in_batches(stream: Any) -> None:
     """Acknowledges only when asked to finish."""
-    async for chunk in chunks:
+    async for chunk in each_of(stream):
         note_chunk(chunk)
         batch.append(chunk)
 
 
-async def raise_at_the_third_chunk(chunks: Any) -> None:
+async def raise_at_the_third_chunk(stream: Any) -> None:
     taken = 0
-    async for chunk in chunks:
+    async for chunk in each_of(stream):
         taken += 1
         if taken == 3:
             raise ValueError("this agent has a bug")

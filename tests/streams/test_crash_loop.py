@@ -172,7 +172,7 @@ def reference(kafka: Kafka) -> Replica:
             (),
         )
         then = Place(record.offset + 1, record.timestamp_ms)
-        replica.learn(record.partition, [Taken(fetched, event)], then, practise=False)
+        replica.learn([Taken(fetched, event)], {record.partition: then}, practise=False)
     return replica
 
 

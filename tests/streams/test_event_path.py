@@ -17,7 +17,7 @@ from streams.publisher import Outgoing, Publisher
 from streams.replica import Place, Replica
 from streams.serving import Serving
 from streams.settings import Settings
-from streams.transport import Chunk
+from streams.transport import Chunk, Fetched
 
 
 class AtOnce:
@@ -38,7 +38,6 @@ class AtOnce:
         newest: Sequence[Any],  # noqa: ARG002
         *,
         behind: bool,  # noqa: ARG002
-        more_follow: bool,  # noqa: ARG002
     ) -> tuple[asyncio.Future[None], asyncio.Future[None]]:
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         learn(self.replica)
@@ -91,7 +90,7 @@ def test_only_the_event_that_raises_becomes_a_dead_letter_and_once() -> None:
     whole = chunk(["a", "poison", "b", "poison", "c"])
     # The first two were brought by the follower, before the partition came to this worker.
     before = readable(whole.records[:2], decode_event, int(whole.records[0].timestamp))
-    replica.learn(0, before, Place(2, 0), practise=0.0)
+    replica.learn(before, {0: Place(2, 0)}, practise=0.0)
     asyncio.run(_take(path, whole))
     assert replica.recommender.events == 3
     letters = [dict(record.headers) for record in stand_in.published]
@@ -104,4 +103,4 @@ def test_only_the_event_that_raises_becomes_a_dead_letter_and_once() -> None:
 
 
 async def _take(path: EventPath, whole: Chunk) -> None:
-    await (await path.process(whole))
+    await (await path.process(Fetched([whole])))

@@ -51,7 +51,7 @@ def log(count: int, partition: int = 0, *, user: str | None = None) -> list[Cons
 def learn(replica: Replica, records: Sequence[ConsumerRecord], *, practise: bool = False) -> int:
     taken: list[Taken] = readable(records, decode_event, NOW_MS)
     then = Place(records[-1].offset + 1, records[-1].timestamp)
-    return replica.learn(records[0].partition, taken, then, practise=practise).learned
+    return replica.learn(taken, {records[0].partition: then}, practise=practise).learned
 
 
 def same(one: Replica, other: Replica) -> bool:
@@ -68,7 +68,7 @@ def test_idle_users_are_forgotten_with_the_ids_of_what_they_sent() -> None:
     later = log(2, user="here")[1:]
     later[0].timestamp += 3 * 86_400_000
     taken = readable(later, decode_event, later[0].timestamp)
-    replica.learn(0, taken, Place(2, later[0].timestamp), practise=1.0)
+    replica.learn(taken, {0: Place(2, later[0].timestamp)}, practise=1.0)
     assert replica.recommender.past("away") is None
     assert len(replica.duplicates) == 0
 
@@ -86,7 +86,7 @@ def test_idle_users_leave_what_others_with_their_facts_are_shown() -> None:
     later = log(71, user="here")[70:]
     later[0].timestamp += 3 * 86_400_000
     taken = readable(later, decode_event, later[0].timestamp)
-    replica.learn(0, taken, Place(71, later[0].timestamp), practise=1.0)
+    replica.learn(taken, {0: Place(71, later[0].timestamp)}, practise=1.0)
     assert replica.recommender.past("u1") is None
     assert replica.segments.opinion("stranger") == {}
     assert "u1" in replica.segments  # a profile is the shop's to withdraw
@@ -199,7 +199,7 @@ def test_what_raises_is_left_out_alone_and_learned_when_it_is_put_back(begun: bo
     raising_at(replica, "i3", begun=begun)
     taken = readable(records, decode_event, NOW_MS)
     culprits = [t for t in taken if t.message.item_id == "i3"]
-    done = replica.learn(0, taken, Place(9, NOW_MS), practise=0.0)
+    done = replica.learn(taken, {0: Place(9, NOW_MS)}, practise=0.0)
     assert done == (9 - len(culprits), 0, 0, 0, len(culprits))
     assert replica.applied[0].offset == 9
     found = replica.take_raised(taken)
@@ -210,7 +210,7 @@ def test_what_raises_is_left_out_alone_and_learned_when_it_is_put_back(begun: bo
     replica.recommender.learn = mended  # type: ignore[method-assign]
     again = [t._replace(record=replace(t.record, offset=9 + n)) for n, t in enumerate(taken)]
     with_id = [t for t in again if t.message.event_id]
-    put_back = replica.learn(0, with_id, Place(18, NOW_MS), practise=0.0)
+    put_back = replica.learn(with_id, {0: Place(18, NOW_MS)}, practise=0.0)
     expected = [t for t in with_id if t.message.item_id == "i3"]
     assert expected
     assert put_back == (len(expected), 0, len(with_id) - len(expected), 0, 0)
@@ -226,7 +226,7 @@ def test_what_raises_once_an_event_is_learned_makes_no_dead_letter_of_it() -> No
 
     replica.recommender.learn = learn_and_raise  # type: ignore[method-assign]
     taken = readable(records, decode_event, NOW_MS)
-    assert replica.learn(0, taken, Place(9, NOW_MS), practise=0.0) == (9, 0, 0, 0, 0)
+    assert replica.learn(taken, {0: Place(9, NOW_MS)}, practise=0.0) == (9, 0, 0, 0, 0)
     assert replica.take_raised(taken) == []
     assert replica.recommender.events == 9
 
@@ -235,7 +235,7 @@ def test_what_raised_becomes_a_dead_letter_also_after_a_restart() -> None:
     replica, again = Replica(Settings()), Replica(Settings())
     raising_at(replica, "i0", begun=False)
     taken = readable(log(12), decode_event, NOW_MS)
-    replica.learn(0, taken, Place(12, NOW_MS), practise=0.0)
+    replica.learn(taken, {0: Place(12, NOW_MS)}, practise=0.0)
     again.load({name: array.copy() for name, array in replica.arrays().items()})
     found = again.take_raised(taken)
     assert [t.record.offset for t, _ in found] == [0, 11]
@@ -248,7 +248,7 @@ def test_what_was_learned_before_is_not_said_to_have_raised() -> None:
     learn(replica, records[:6])
     raising_at(replica, "i0", begun=False)
     taken = readable(records, decode_event, NOW_MS)
-    replica.learn(0, taken, Place(12, NOW_MS), practise=0.0)
+    replica.learn(taken, {0: Place(12, NOW_MS)}, practise=0.0)
     assert {t.record.offset for t, _ in replica.take_raised(taken)} == {11}
 
 

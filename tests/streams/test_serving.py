@@ -1,49 +1,51 @@
-"""The turns of the engine: when one begins."""
+"""The turns of the engine: what is in one."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from streams.metrics import Metrics
-from streams.serving import Serving
+from streams.serving import Serving, _Turn
 from streams.settings import Settings
 
 
-class Begun(Exception):
+class Ended(Exception):
     """Ends the turns."""
 
 
-@pytest.mark.parametrize("the_rest_comes", [True, False])
-def test_a_turn_begins_when_a_fetch_is_whole_or_its_rest_does_not_come(
-    the_rest_comes: bool,
-) -> None:
-    turns: list[int] = []
+def test_what_comes_while_a_turn_is_computed_is_learned_in_the_next() -> None:
+    lessons: list[int] = []
 
     class Engine:
-        """Notes how many chunks there are to learn, and ends."""
+        """Fails after its second turn; in each it is told how much there is to learn."""
 
-        def run(self, work: Any) -> asyncio.Future[Any]:
-            turns.append(len(work.keywords["lessons"]))
-            raise Begun
+        async def run(self, work: Any) -> Any:
+            lessons.append(len(work.keywords["lessons"]))
+            if len(lessons) == 2:
+                raise Ended
+            await asyncio.sleep(0.05)
+            return _Turn([None], [], "1-1")
 
     async def work() -> None:
         unused: Any = None
         engine: Any = Engine()
-        serving = Serving(Settings(), engine, unused, unused, unused, Metrics())
+        publisher: Any = SimpleNamespace(one_at_a_time=asyncio.Lock())
+        serving = Serving(Settings(), engine, unused, unused, publisher, Metrics())
         nothing: Callable[[Any], None] = lambda _: None  # noqa: E731
         taking = asyncio.ensure_future(serving._take_turns(serving))
-        await asyncio.sleep(0)
-        serving.add(nothing, [], behind=False, more_follow=True)
-        await asyncio.sleep(0)
-        assert not turns
-        if the_rest_comes:
-            serving.add(nothing, [], behind=False, more_follow=False)
-        with pytest.raises(Begun):
+        first, _ = serving.add(nothing, [], behind=False)
+        await asyncio.sleep(0.01)
+        for _ in range(3):
+            serving.add(nothing, [], behind=False)
+        assert lessons == [1]
+        await first
+        with pytest.raises(Ended):
             await asyncio.wait_for(taking, 5)
 
     asyncio.run(work())
-    assert turns == [2 if the_rest_comes else 1]
+    assert lessons == [1, 3]

@@ -62,7 +62,7 @@ def learn(replica: Replica, user: str) -> None:
     at = replica.applied.get(0, Place(0, 0)).offset
     event = record(user, at, {"user_id": user, "item_id": "i", "type": "click"})
     taken = readable([event], decode_event, event.timestamp)
-    replica.learn(0, taken, Place(at + 1, event.timestamp), practise=0.0)
+    replica.learn(taken, {0: Place(at + 1, event.timestamp)}, practise=0.0)
 
 
 def link(replica: Replica) -> None:

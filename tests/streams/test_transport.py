@@ -296,6 +296,8 @@ def test_a_broker_that_goes_away_and_comes_back_costs_nothing(tmp_path, cache_di
 
 
 class Row:
+    timestamp, timestamp_type = 0, 0
+
     def __init__(self, offset: int) -> None:
         self.offset = offset
 
@@ -326,34 +328,77 @@ def test_a_chunk_may_be_acknowledged_twice():
     assert calls == [True, True]
 
 
-def test_a_chunk_tells_whether_more_of_its_topic_were_fetched_and_what_is_unanswered_is_counted():
-    fetched = {TP("events", 0): [1, 2], TP("items", 0): [5], TP("events", 3): [7]}
+def consumer_of(fetched: dict[TP, list[int]]) -> Any:
+    """A consumer that gets these offsets with its next fetch."""
 
     async def wait(_timeout):
         return {tp: [Row(offset) for offset in offsets] for tp, offsets in fetched.items()}, None
 
-    consumer = SimpleNamespace(
-        app=SimpleNamespace(consumer_generation_id=1),
-        flow_active=True,
-        should_stop=False,
-        unanswered=0,
-        _unanswered={},
-        _in_flight=defaultdict(deque),
-        _some_acked=asyncio.Event(),
-        _wait_next_records=wait,
-        _to_chunk_message=lambda _tp, rows, _generation, _at, more: SimpleNamespace(
-            more=more, offset=rows[-1].offset
+    consumer = object.__new__(ChunkConsumer)
+    consumer.__dict__ |= {
+        "app": SimpleNamespace(
+            consumer_generation_id=1,
+            in_recovery=False,
+            monitor=SimpleNamespace(track_tp_end_offset=lambda *_: None),
         ),
-    )
+        "flow_active": True,
+        "unanswered": 0,
+        "highwater": lambda _tp: 10,
+        "assignment": lambda: set(fetched),
+        "_stopped": asyncio.Event(),
+        "_crashed": asyncio.Event(),
+        "_unanswered": {},
+        "_in_flight": defaultdict(deque),
+        "_some_acked": asyncio.Event(),
+        "_may_fetch": asyncio.Event(),
+        "_thread": SimpleNamespace(look_again=lambda: None),
+        "_read_offset": {},
+        "_active_partitions": set(fetched),
+        "_buffered_partitions": set(),
+        "_wait_next_records": wait,
+    }
+    return consumer
 
-    async def more():
-        return {tp: message.more async for tp, message in ChunkConsumer.getmany(consumer, 1.0)}
 
-    assert [*asyncio.run(more()).values()] == [True, False, False]
+THREE = {TP("events", 0): [1, 2], TP("items", 0): [5], TP("events", 3): [7]}
+
+
+async def getmany(consumer: Any) -> list[Any]:
+    return [message async for _, message in consumer.getmany(1.0)]
+
+
+def test_what_a_fetch_brought_of_a_topic_comes_at_once_and_is_acknowledged_by_partition():
+    consumer = consumer_of(THREE)
+    events, items = asyncio.run(getmany(consumer))
+    assert [record.offset for record in events.value.records] == [1, 2, 7]
+    assert [chunk.partition for chunk in events.value.chunks] == [0, 3]
+    assert [record.offset for record in items.value.records] == [5]
+    assert consumer._read_offset == {TP("events", 0): 2, TP("items", 0): 5, TP("events", 3): 7}
     assert consumer.unanswered == 4
-    for _ in "ab":  # the second time, it is answered already
-        ChunkConsumer._on_ack(consumer, TP("events", 0), 2)
-        assert consumer.unanswered == 2
+    events.value.chunks[1].ack()
+    assert consumer.unanswered == 3
+    assert consumer._new_offset(TP("events", 0)) is None
+    assert consumer._new_offset(TP("events", 3)) == 8
+    events.value.ack()  # one of the two for the second time
+    assert consumer.unanswered == 1
+    assert consumer._new_offset(TP("events", 0)) == 3
+
+
+def test_a_topic_whose_agent_is_behind_is_fetched_no_more_and_the_others_are():
+    consumer = consumer_of(THREE)
+    consumer.on_buffer_full(TP("events", 0))
+    assert consumer._active_partitions == {TP("items", 0)}
+    consumer.on_buffer_drop(TP("events", 0))
+    assert consumer._active_partitions == set(THREE)
+    assert consumer._may_fetch.is_set()
+
+
+def test_all_chunks_that_an_agent_has_taken_are_waited_for_at_a_rebalance():
+    consumer = consumer_of(THREE)
+    events, _ = asyncio.run(getmany(consumer))
+    events.tracked = True
+    events.value.chunks[0].ack()
+    assert consumer._being_worked_on() == [events.value.chunks[1]]
 
 
 def test_what_is_revoked_or_sought_anew_is_unanswered_no_more(monkeypatch):

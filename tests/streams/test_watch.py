@@ -10,7 +10,7 @@ from faust.types import TP
 
 from streams.metrics import Metrics
 from streams.settings import Settings
-from streams.transport import Chunk
+from streams.transport import Chunk, Fetched
 from streams.watch import Watch
 
 
@@ -36,11 +36,11 @@ def test_no_lag_is_left_where_chunks_are_finished_in_another_order() -> None:
 
     async def work() -> None:
         await watch._on_assigned(app, set())
-        with watch.working_on(chunk(0, 3)):
-            with watch.working_on(chunk(4, 8)):
+        with watch.working_on(Fetched([chunk(0, 3)])):
+            with watch.working_on(Fetched([chunk(4, 8)])):
                 pass
             assert lag() == 1
-            with watch.working_on(chunk(9, 9)):
+            with watch.working_on(Fetched([chunk(9, 9)])):
                 pass
         assert lag() == 0
 
