@@ -376,7 +376,9 @@ def _check_variables(environment: Mapping[str, str]) -> None:
     """A misspelt variable would be ignored in silence; say so instead."""
     known = {f"FRESHET_{name.upper()}" for name in Settings.model_fields}
     for name in sorted(environment):
-        if name.startswith("FRESHET_") and name.partition("__")[0] not in known:
+        if name.startswith("FRESHET_ENGINE__"):  # the only section, which knows its own settings
+            continue
+        if name.startswith("FRESHET_") and name not in known:
             raise SettingsError(f"{name} is not a setting; `freshet settings` lists what there is")
 
 

@@ -71,11 +71,12 @@ def test_a_wrong_password_is_not_shown(tmp_path: Path) -> None:
     assert "11223344" not in str(raised.value)
 
 
+@pytest.mark.parametrize("name", ["FRESHET_PARTITONS", "FRESHET_LIST__SIZE", "FRESHET_SEED__SEED"])
 def test_a_misspelt_variable_is_an_error_rather_than_ignored(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv("FRESHET_PARTITONS", "3")
-    with pytest.raises(SettingsError, match="FRESHET_PARTITONS is not a setting"):
+    monkeypatch.setenv(name, "3")
+    with pytest.raises(SettingsError, match=f"{name} is not a setting"):
         load()
 
 
