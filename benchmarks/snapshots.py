@@ -66,17 +66,17 @@ def measure(users: int, items: int, events: int, folder: Path) -> dict[str, floa
     filling = [learn() for _ in range(-(-events // CHUNK))]
     quiet = [learn() for _ in range(100)]
 
-    file = store.new_file()
-    began = time.perf_counter()
-    child = fork(lambda: store.write(file, replica.arrays()))
-    stall = time.perf_counter() - began
-    busy = []
-    while not child.is_done():
-        busy.append(learn())
-    child.wait(600)
-    written = time.perf_counter() - began
-    size = file.stat().st_size
-    snapshot = store.publish(file, 1)
+    with store.new_file() as file:
+        began = time.perf_counter()
+        child = fork(lambda: store.write(file, replica.arrays()))
+        stall = time.perf_counter() - began
+        busy = []
+        while not child.is_done():
+            busy.append(learn())
+        child.wait(600)
+        written = time.perf_counter() - began
+        size = file.stat().st_size
+        snapshot = store.publish(file, 1)
 
     restored = Replica(settings)
     began = time.perf_counter()

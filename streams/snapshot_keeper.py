@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 import structlog
@@ -85,9 +84,8 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
             await self._save_if_new()
 
     def _try_to_write(self) -> None:
-        file = self._store.new_file()
-        file.write_bytes(b"")
-        file.unlink()
+        with self._store.new_file():
+            pass
 
     def _restore(self, replica: Replica) -> None:
         began = time.monotonic()
@@ -173,21 +171,18 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
                 self._store.remove([snapshot])
 
     async def _save(self) -> tuple[Snapshot, int]:
-        file = self._store.new_file()
-        created_ms = int(time.time() * 1000)
         began = time.monotonic()
+        with self._store.new_file() as file:
+            created_ms = int(time.time() * 1000)
 
-        def begin(replica: Replica) -> Child:
-            with self._metrics.snapshot_pause.time():
-                return fork(lambda: self._store.write(file, replica.arrays()))
+            def begin(replica: Replica) -> Child:
+                with self._metrics.snapshot_pause.time():
+                    return fork(lambda: self._store.write(file, replica.arrays()))
 
-        try:
             child = await self._engine.run(begin)
             await asyncio.to_thread(child.wait, _WRITE_SECONDS)
             size = file.stat().st_size
             snapshot = await asyncio.to_thread(self._store.publish, file, created_ms)
-        finally:
-            Path(file).unlink(missing_ok=True)
         log.info(
             "model saved",
             path=snapshot.path,

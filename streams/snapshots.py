@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import secrets
+import socket
 import tempfile
 import time
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import fsspec
 import numpy as np
@@ -28,7 +31,7 @@ log = structlog.get_logger(__name__)
 _META = "meta"
 #: `1790000000000-0a1b2c3d-events.freshet`; without the topic, what was saved before it stood there.
 _NAME = re.compile(r"(?P<created>[0-9]+)-[^-]*(?:-(?P<topic>.+))?\.freshet")
-#: Files of a write that was cut short are removed after this long.
+#: Files of a write that was cut short elsewhere are removed after this long.
 _ABANDONED_SECONDS = 3600
 
 
@@ -139,16 +142,29 @@ class SnapshotStore:
             )
         return arrays
 
-    def new_file(self) -> Path:
-        """Where to write the next one: beside the others if that is a local folder, as moving it
-        there must not copy it. What writes that were cut short left goes first, to make room."""
+    @contextmanager
+    def new_file(self) -> Iterator[Path]:
+        """Where to write the next one, during the body: beside the others if that is a local
+        folder, as moving it there must not copy it. What writes that were cut short left goes
+        first, to make room.
+
+        Locked, it is told from what a process left that is gone.
+        """
         if isinstance(self._files, LocalFileSystem):
             Path(self.root).mkdir(parents=True, exist_ok=True)
             self._tidy()
-            return Path(self.root) / f".part-{secrets.token_hex(8)}"
-        handle, name = tempfile.mkstemp(prefix="freshet-")
-        os.close(handle)
-        return Path(name)
+            file = Path(self.root) / f".part-{secrets.token_hex(8)}-{_host()}"
+        else:
+            handle, name = tempfile.mkstemp(prefix="freshet-")
+            os.close(handle)
+            file = Path(name)
+        with file.open("wb") as held:
+            with suppress(OSError):  # of a file system without locks
+                fcntl.flock(held, fcntl.LOCK_EX)
+            try:
+                yield file
+            finally:
+                file.unlink(missing_ok=True)
 
     def write(self, file: Path, arrays: Arrays) -> None:
         """Write these arrays; whole and on the disk on return."""
@@ -168,7 +184,6 @@ class SnapshotStore:
             file.replace(path)
         else:
             self._files.put_file(str(file), path)
-            file.unlink()
         others = [other for other in self.newest_first() if other.path != path]
         self.remove(others[self._kept - 1 :])
         return Snapshot(created_ms, path)
@@ -190,5 +205,22 @@ class SnapshotStore:
     def _tidy(self) -> None:
         for part in Path(self.root).glob(".part-*"):
             with suppress(OSError):  # gone already, or another's
-                if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS:
+                if time.time() - part.stat().st_mtime > _ABANDONED_SECONDS or _is_left(part):
                     part.unlink()
+
+
+def _host() -> str:
+    return quote(socket.gethostname(), safe="")
+
+
+def _is_left(part: Path) -> bool:
+    """Whether whoever wrote this is gone: it was on this host, where locks tell.
+
+    Raises:
+        OSError: somebody holds it, or that cannot be told.
+    """
+    if part.name.split("-", 2)[2:] != [_host()]:
+        return False
+    with part.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return True

@@ -2,6 +2,8 @@
 
 import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -20,9 +22,9 @@ def store(folder: Path | str, **more: object) -> SnapshotStore:
 
 
 def save(into: SnapshotStore, created_ms: int, arrays: Arrays = ARRAYS) -> str:
-    file = into.new_file()
-    into.write(file, arrays)
-    return into.publish(file, created_ms).path
+    with into.new_file() as file:
+        into.write(file, arrays)
+        return into.publish(file, created_ms).path
 
 
 @pytest.mark.parametrize("place", ["{}/snapshots", "memory://{}/snapshots"])
@@ -141,14 +143,34 @@ def test_a_clock_that_once_went_ahead_does_not_make_old_ones_the_newest(tmp_path
     assert [snapshot.created_ms - ahead_ms for snapshot in snapshots.newest_first()] == [4, 3]
 
 
-def test_what_a_write_cut_short_left_goes_before_the_next_is_written(tmp_path: Path) -> None:
+KILLED = """
+import os, sys
+from pathlib import Path
+from streams.settings import Settings
+from streams.snapshots import SnapshotStore
+
+with SnapshotStore(Settings(snapshots=sys.argv[1])).new_file() as file:
+    file.write_bytes(b"half of it")
+    os._exit(1)
+"""
+
+
+def test_what_a_killed_process_of_this_host_left_goes_before_the_next_is_written(
+    tmp_path: Path,
+) -> None:
+    """And nothing that somebody still writes, or may write on another host."""
     snapshots = store(tmp_path)
-    recent, abandoned = snapshots.new_file(), snapshots.new_file()
-    recent.write_bytes(b"?")
-    abandoned.write_bytes(b"?")
-    os.utime(abandoned, (0, 0))
-    snapshots.new_file()
-    assert [*tmp_path.iterdir()] == [recent]
+    with snapshots.new_file() as writing:
+        writing.write_bytes(b"?")
+        subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+        elsewhere, abandoned = tmp_path / ".part-0a1b-elsewhere", tmp_path / ".part-0a1b-there"
+        for file in (elsewhere, abandoned):
+            file.write_bytes(b"?")
+        os.utime(abandoned, (0, 0))
+        assert len([*tmp_path.iterdir()]) == 4
+        with snapshots.new_file() as another:
+            assert {*tmp_path.iterdir()} == {writing, elsewhere, another}
+    assert [*tmp_path.iterdir()] == [elsewhere]
 
 
 def test_files_that_are_no_snapshots_are_let_be(tmp_path: Path) -> None:
