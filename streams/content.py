@@ -237,7 +237,9 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         self.encoder.rest()
 
     def _has_room_for_pictures(self) -> bool:
-        return self.follower.caught_up.is_set() and len(self._pictured) < _PICTURES_WAITING
+        # Those of partitions that went to another worker wait here for their vectors only.
+        ours = sum(wanted.partition in self._assigned for wanted in self._pictured.values())
+        return self.follower.caught_up.is_set() and ours < _PICTURES_WAITING
 
     def _seen(self, item: str, pictured: Pictured, image: bytes) -> None:
         wanted = _Wanted(pictured.partition, pictured.content, pictured.text, image)

@@ -22,7 +22,7 @@ from models.content.images import pictured_name
 from models.content.text import content_key, text_of
 from streams.broker import free_port
 from streams.content import Content
-from streams.images import Fetcher, ImageAway, ImageRefused, Records, is_public
+from streams.images import Fetcher, ImageAway, ImageRefused, Pictured, Records, is_public
 from streams.metrics import Metrics
 from streams.settings import Settings, load
 from streams.transport import ChunkApp
@@ -237,6 +237,23 @@ def test_a_picture_in_a_record_is_wanted_from_there_once(known: bool) -> None:
         return [(each.partition, each.offset, each.text) for each in wanted]
 
     assert asyncio.run(follow()) == ([] if known else [(3, 9, "Cup")])
+
+
+def test_pictures_of_partitions_that_went_away_leave_room_for_others() -> None:
+    async def move() -> None:
+        content = following()
+        content.follower.caught_up.set()
+        await content._on_assigned(ChunkApp("any"), {TP("items", 0), TP("items", 1)})
+        for n in range(32):
+            assert content._has_room_for_pictures()
+            content._seen(f"cup{n}", Pictured(0, b"key", "Cup", ""), PNG)
+        assert not content._has_room_for_pictures()
+        await content._on_revoked(ChunkApp("any"), {TP("items", 0)})
+        assert content._has_room_for_pictures()
+        await content._on_assigned(ChunkApp("any"), {TP("items", 0)})
+        assert not content._has_room_for_pictures()
+
+    asyncio.run(move())
 
 
 def item_records(kafka: Kafka, topic_prefix: str, values: list[dict[str, object]]) -> Settings:
