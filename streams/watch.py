@@ -23,6 +23,8 @@ from streams.transport import ChunkApp, Fetched
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 1.0
+#: About when the process began: the modules are loaded at once.
+_BEGAN = monotonic()
 _BROKER_PATIENCE_SECONDS = 3.0
 #: Brokers that have just started may not know of every topic yet.
 _TOPIC_PATIENCE_SECONDS = 5.0
@@ -54,6 +56,7 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
         #: The next offset to take, of each partition a chunk has been finished of.
         self._next: dict[tuple[str, int], int] = {}
         self._assigned = False
+        self._told_ready = False
         self._broker_answers = False
         self._topics = [topic.name for topic in topics(settings)]
         #: What the brokers do not know of these, and since when some are missing.
@@ -102,6 +105,7 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
     async def _look(self) -> None:
         while not self.should_stop:
             self._measure_lag()
+            self._tell_once_ready()
             if fault := self.live():
                 log.error("the worker is stuck and ends; its supervisor should start it again")
                 await self._app.crash(Stalled(fault))
@@ -143,6 +147,16 @@ class Watch(Service):  # type: ignore[misc]  # mode is untyped
             )
             log.error(fault)
             await self._app.crash(TopicsGone(fault))
+
+    def _tell_once_ready(self) -> None:
+        if self._told_ready or self.ready() is not None:
+            return
+        self._told_ready = True
+        log.info(
+            "ready",
+            partitions=len(self._app.consumer.assignment()),
+            seconds=round(monotonic() - _BEGAN, 1),
+        )
 
     def _measure_lag(self) -> None:
         if not self._assigned:

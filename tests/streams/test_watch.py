@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from faust.types import TP
+from structlog.testing import capture_logs
 
 from streams.metrics import Metrics
 from streams.settings import Settings
@@ -45,3 +48,28 @@ def test_no_lag_is_left_where_chunks_are_finished_in_another_order() -> None:
         assert lag() == 0
 
     asyncio.run(work())
+
+
+def test_that_a_worker_is_ready_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.watch._BEGAN", time.monotonic() - 7)
+    signal = SimpleNamespace(connect=lambda _: None)
+    consumer = SimpleNamespace(assignment=lambda: {TP("events", 0), TP("items", 0)})
+    app: Any = SimpleNamespace(
+        on_partitions_assigned=signal, on_partitions_revoked=signal, consumer=consumer
+    )
+    unused: Any = None
+    watch = Watch(Settings(), app, unused, {}, Metrics())
+
+    async def work() -> list[Any]:
+        with capture_logs() as told:
+            await watch._on_assigned(app, set())
+            watch._tell_once_ready()
+            assert [each["event"] for each in told] == ["partitions assigned"]
+            watch._broker_answers = True
+            for _ in range(2):
+                watch._tell_once_ready()
+        return told[1:]
+
+    (ready,) = asyncio.run(work())
+    assert (ready["event"], ready["log_level"], ready["partitions"]) == ("ready", "info", 2)
+    assert 7 <= ready["seconds"] < 60
