@@ -16,6 +16,7 @@ import math
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 import faiss
@@ -56,14 +57,25 @@ _FAISS_GPU_FINDS = 2048
 
 
 def gpu_is_there() -> bool:
-    """Whether vectors can be searched on a GPU: torch is installed and sees one."""
+    """Whether vectors can be searched on a GPU: torch is installed and sees one, of whichever make
+    it was built for."""
     try:
-        # Where there is no driver, torch need not be loaded to find that out: it is large.
-        ctypes.CDLL("libcuda.so.1")
         import torch
     except (ImportError, OSError):
         return False
     return bool(torch.cuda.is_available())
+
+
+def _driver_is_there() -> bool:
+    """Whether torch may see a GPU, for who has not asked for one: to load torch takes seconds and
+    memory, which only a machine with a driver need spend."""
+    if Path("/dev/kfd").exists():  # of AMD's, for torch built with ROCm
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 class ItemIndex:
@@ -86,7 +98,7 @@ class ItemIndex:
         device: Device = "cpu",
     ) -> None:
         self.dimensions = dimensions
-        on_gpu = device == "cuda" or (device == "auto" and gpu_is_there())
+        on_gpu = device == "cuda" or (device == "auto" and _driver_is_there() and gpu_is_there())
         self._exact_up_to = math.inf if on_gpu else exact_up_to
         self._precision: Precision = precision
         self._none = np.zeros((0, dimensions), np.float32)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import faiss
 import numpy as np
@@ -197,6 +199,33 @@ def test_a_build_that_fails_leaves_the_index_as_it_was(monkeypatch: pytest.Monke
     index.settle()
     assert index.cells == 0
     assert index.search(vectors[7:8], 1)[0][0][0] == "i7"
+
+
+def test_whether_there_is_a_gpu_torch_says_and_not_one_maker_s_driver(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_driver(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr("models.index.ctypes.CDLL", no_driver)
+    seen = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: True))
+    monkeypatch.setitem(sys.modules, "torch", seen)
+    assert gpu_is_there()
+    seen.cuda.is_available = lambda: False
+    assert not gpu_is_there()
+    monkeypatch.setitem(sys.modules, "torch", None)  # not installed
+    assert not gpu_is_there()
+
+
+def test_torch_is_asked_of_its_own_accord_only_where_there_is_a_driver(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr("models.index.gpu_is_there", lambda: asked.append(True))
+    for there, times in ((False, 0), (True, 1)):
+        monkeypatch.setattr("models.index._driver_is_there", lambda there=there: there)
+        ItemIndex(D, device="auto")
+        assert len(asked) == times
 
 
 @pytest.mark.parametrize("by", ["faiss", "torch"])
