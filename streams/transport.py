@@ -240,8 +240,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            # A rebalance began while we waited: what was fetched will be fetched again.
-            await self.perform_seek()
+            # A rebalance began meanwhile. It ends with a seek to what is committed, so what was
+            # fetched comes again. To seek now, as stock Faust does, would forget what agents work
+            # on, and fail where partitions are gone meanwhile.
             return
         received_at = time.monotonic()
         by_topic: defaultdict[str, list[Chunk]] = defaultdict(list)

@@ -194,6 +194,23 @@ def test_workers_that_join_and_leave_in_order_repeat_nothing(kafka, topic, group
 
 
 @pytest.mark.broker
+def test_work_that_takes_longer_than_a_fetch_waits_is_finished_before_partitions_move(
+    kafka, topic, group, start
+):
+    produce_numbers(kafka, topic, 10, partitions=1)
+    work = {"behaviour": "work_a_while", "options": {"drain_timeout_s": 20}}
+    first = start(**work, seconds=8)
+    until(lambda: len(first.owns()) == 4)
+    second = start(**work, seconds=0)
+    until(lambda: len(first.owns()) == len(second.owns()) == 2)
+
+    assert committed(kafka, group, topic) == 10
+    assert len(first.values()) == 10
+    assert second.values() == []
+    assert first.process.poll() is None
+
+
+@pytest.mark.broker
 def test_a_batch_of_chunks_is_finished_before_its_worker_leaves(kafka, topic, group, start):
     produce_numbers(kafka, topic, 400)
     worker = start(behaviour="ack_in_batches")
