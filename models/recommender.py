@@ -23,7 +23,7 @@ from models.interactions import Interactions, Past
 from models.newcomers import Newcomers
 from models.numeric import widened
 from models.ranking import Ranking, Reason, Recommended, cut
-from models.reasons import NAMED, SOURCES
+from models.reasons import EXPLORE, NAMED, SOURCES
 from models.reasons import sentence as reasons_in_words
 from models.settings import EngineSettings
 from models.sources import content, covisitation
@@ -183,10 +183,14 @@ class Recommender:
     ) -> list[Ranking]:
         """The best `n` items for each user at time `now`, in seconds since epoch.
 
-        A user never seen gets what is popular. Never writes learned state.
+        A user never seen gets what is popular. A list that would be shorter is filled with items of
+        the catalogue that nobody has taken, those first that were in the fewest lists. Never writes
+        learned state.
         """
         numbers = np.array([self._users.get(user, GUEST) for user in users], np.int32)
-        return self._rank(users, numbers, now, n, self._shown(), _NO_ITEMS, reasons)
+        norm = self._shown()
+        rankings = self._rank(users, numbers, now, n, norm, _NO_ITEMS, reasons)
+        return self._filled(rankings, numbers, n, norm, _NO_ITEMS, reasons)
 
     def answer(
         self,
@@ -201,7 +205,8 @@ class Recommender:
     ) -> Ranking:
         """One list on request.
 
-        only, among: the items to choose from, by what they are and by name. exclude: item ids left
+        only, among: the items to choose from, by what they are and by name; a list of items by name
+        is not filled (`recommend`). exclude: item ids left
         out. context_items: what the user is looking at in this session, oldest first; they count as
         if just taken.
         """
@@ -223,10 +228,12 @@ class Recommender:
                 self._state, number, [item for item in seen if item is not None], self._second(now)
             )
         numbers = np.array([number], np.int32)
-        ranking = self._rank([user], numbers, now, n, norm, excluded, None)[0]
+        rankings = self._rank([user], numbers, now, n, norm, excluded, None)
+        if among is None:
+            rankings = self._filled(rankings, numbers, n, norm, excluded, None)
         if context_items:
             growth.clear_guest(self._state)
-        return ranking
+        return rankings[0]
 
     def given_out(self, rankings: Sequence[Ranking], *, explored: bool = True) -> None:
         """These lists go to their users: what they hold was shown (`models.newcomers`), and it is
@@ -701,6 +708,39 @@ class Recommender:
                 names, [0, *ends], ends, answers.tried.tolist(), strict=False
             )
         ]
+
+    def _filled(
+        self,
+        rankings: list[Ranking],
+        users: NDArray[np.int32],
+        n: int,
+        norm: NDArray[np.float32],
+        excluded: NDArray[np.int32],
+        reasons: bool | None,
+    ) -> list[Ranking]:
+        """The same lists, those shorter than `n` filled as `recommend` says, as far as there is
+        something in the catalogue."""
+        if all(len(ranking.items) == n for ranking in rankings):
+            return rankings
+        why = self.settings.reasons if reasons is None else reasons
+        reason = Reason(SOURCES[EXPLORE], 1.0, (), reasons_in_words(EXPLORE, None)) if why else None
+        free = self._described.fitting(Choice(), len(norm)) & (norm > 0)
+        free[excluded] = False
+        filled = []
+        for ranking, user in zip(rankings, users.tolist(), strict=True):
+            mine = free.copy()
+            mine[growth.kept_out(self._state, user, self._rules)] = False
+            mine[[self._items.get(item.item_id, -1) for item in ranking.items]] = False
+            numbers = np.flatnonzero(mine)
+            shown = np.maximum(self._newcomers.shown[numbers], 0)
+            least = numbers[np.argsort(shown, kind="stable")][: n - len(ranking.items)]
+            last = ranking.items[-1].score if ranking.items else 0.0
+            more = [
+                Recommended(name, last - k, reason)
+                for k, name in enumerate(self.item_ids(least), start=1)
+            ]
+            filled.append(Ranking(ranking.user_id, (*ranking.items, *more), ranking.tried))
+        return filled
 
     def _reasons(self, answers: Answers) -> Iterator[Reason]:
         """The reasons of all lists, one list after the other, in words.

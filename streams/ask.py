@@ -89,10 +89,9 @@ def show(answer: Answer, console: Console, *, filtered: bool = False) -> None:
     message = answer.recommendation
     if not message.items:
         console.print(
-            "No item passes these filters, or nobody has taken any of those that do."
+            "No item that may be recommended passes these filters."
             if filtered
-            else "Nothing to recommend yet: no item has come, nobody has taken one, or rules allow "
-            "none of them."
+            else "Nothing to recommend yet: no item has come, or rules allow none of them."
         )
         return
     table = Table(title=f"For {message.user_id}", title_justify="left")

@@ -43,8 +43,8 @@ def shown(*items: RecommendedItem, filtered: bool = False) -> str:
 
 
 def test_an_answer_without_items_says_why_instead_of_an_empty_table() -> None:
-    assert shown(filtered=True).startswith("No item passes these filters, or nobody has taken any")
-    assert shown().startswith("Nothing to recommend yet: no item has come, nobody has taken one")
+    assert shown(filtered=True).startswith("No item that may be recommended passes these filters")
+    assert shown().startswith("Nothing to recommend yet: no item has come, or rules allow none")
 
 
 def test_an_item_without_a_reason_has_a_dash_where_others_have_theirs() -> None:
