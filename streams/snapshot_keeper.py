@@ -102,6 +102,7 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
                 continue
             self._saved_changes = replica.changes
             self._tell_age(snapshot)
+            self._metrics.model_events.set(replica.recommender.events)
             log.info(
                 "snapshot loaded",
                 path=snapshot.path,

@@ -58,7 +58,10 @@ class TopicState:
 def topics(settings: Settings) -> list[Topic]:
     """Every topic of this installation, inputs first."""
     inputs = {_MAX_BYTES: str(settings.max_record_bytes), _MAX_AHEAD: str(MAX_AHEAD_MS)}
-    latest_of_each_user = {
+    # Of a user who is forgotten, what stood before the null value is gone within days: by itself,
+    # Kafka may put compaction off for as long as little is written.
+    soon_gone = {"max.compaction.lag.ms": str(_DAY_MS)}
+    latest_of_each_user = soon_gone | {
         "cleanup.policy": "compact,delete",
         "retention.ms": str(int(settings.recommendations_retention_days * _DAY_MS)),
     }
@@ -101,7 +104,7 @@ def topics(settings: Settings) -> list[Topic]:
             "what is known of users (input); a null value forgets it",
             settings.partitions,
             co_partitioned=False,
-            config=inputs | {"cleanup.policy": "compact"},
+            config=inputs | soon_gone | {"cleanup.policy": "compact"},
         ),
         Topic("requests", "questions asked now (input)", settings.partitions, config=inputs),
         Topic(

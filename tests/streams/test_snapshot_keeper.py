@@ -119,3 +119,10 @@ def test_where_there_is_nothing_to_save_the_age_of_the_snapshot_is_none(tmp_path
     saved_at = metrics.registry.get_sample_value("freshet_snapshot_timestamp_seconds")
     assert saved_at is not None
     assert saved_at >= began
+
+
+def test_what_is_loaded_tells_at_once_how_many_events_it_learned(tmp_path: Path) -> None:
+    settings = Settings(snapshots=str(tmp_path))
+    run(settings, in_engine(lambda replica: learn(replica, "ann")))
+    _, metrics = run(settings, in_engine(lambda _: None))
+    assert metrics.registry.get_sample_value("freshet_model_events") == 1

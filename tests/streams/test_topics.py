@@ -28,6 +28,19 @@ def test_missing_topics_are_created_once_with_the_partitions_asked_for(
     kafka.produce(f"{topic_prefix}events", [("u", b"x")], partition=2)
 
 
+def test_what_stood_of_a_forgotten_user_is_compacted_within_days(
+    kafka: Kafka, topic_prefix: str
+) -> None:
+    topics = {"bootstrap_servers": kafka.bootstrap_servers, "topic_prefix": topic_prefix}
+    states = asyncio.run(ensure_topics(load(options=topics)))
+    lags = {
+        state.topic.name.removeprefix(topic_prefix): state.topic.config["max.compaction.lag.ms"]
+        for state in states
+        if "max.compaction.lag.ms" in state.topic.config
+    }
+    assert lags == {"profiles": "86400000", "recommendations": "86400000"}
+
+
 def test_what_is_dated_further_ahead_than_clocks_differ_is_refused_by_the_broker(
     kafka: Kafka, topic_prefix: str
 ) -> None:
