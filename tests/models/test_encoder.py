@@ -57,11 +57,18 @@ def test_a_text_gets_the_same_vector_in_any_company(tiny: Path) -> None:
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("model", ["{}/nothing", "./nothing", "~/nothing", "models/nothing"])
+@pytest.mark.parametrize("model", ["{}/nothing", "./nothing", "~/nothing", "a/folder/nothing"])
 def test_a_folder_that_is_not_there_is_told_as_that(tmp_path: Path, model: str) -> None:
     model = model.format(tmp_path)
-    with pytest.raises(EncoderUnavailable, match=f"there is no folder {model}.*or `minilm`"):
+    with pytest.raises(EncoderUnavailable, match=rf"there is no folder {model}\).*or `minilm`"):
         SentenceEncoder(model, device="cpu")
+
+
+@pytest.mark.parametrize("model", ["all-nothing-v2", "nobody/all-nothing-v2"])
+def test_a_name_whose_weights_are_not_here_is_told_with_what_brings_them(model: str) -> None:
+    with pytest.raises(EncoderUnavailable, match="local cache has no weights of that name") as told:
+        SentenceEncoder(model, device="cpu")
+    assert f"SentenceTransformer('{model}').save(FOLDER)" in str(told.value)
 
 
 def test_a_model_that_was_not_downloaded_is_not_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
