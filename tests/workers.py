@@ -76,7 +76,7 @@ class Worker:
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
 
-    def wait_until_ready(self, timeout_s: float = 60) -> None:
+    def wait_until_ready(self, timeout_s: float = 120) -> None:
         give_up = time.monotonic() + timeout_s
         last = ""
         while time.monotonic() < give_up:

@@ -153,7 +153,8 @@ def test_a_worker_that_must_understand_items_and_cannot_says_what_to_do(
     )
     with worker:
         kafka.produce(f"{topic_prefix}items", CATALOGUE[:1])
-        worker.wait_for_metric("freshet_failures_total", 1, timeout_s=60, step="encode")
+        # Its process loads torch first: seconds, and under load a minute or more.
+        worker.wait_for_metric("freshet_failures_total", 1, timeout_s=120, step="encode")
         assert "FRESHET_ENCODER names a folder" in worker.log
         kafka.produce(f"{topic_prefix}events", CLICKS[:20])
         worker.wait_for_metric("freshet_model_events", 20)
