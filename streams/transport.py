@@ -24,12 +24,14 @@ import asyncio
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 import faust
 from aiokafka import ConsumerRecord
+from aiokafka.errors import IllegalStateError
 from aiokafka.protocol.fetch import FetchRequest
 from faust.exceptions import ImproperlyConfigured
 from faust.transport.drivers import aiokafka as driver
@@ -240,9 +242,11 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         if records is None or self.should_stop:
             return
         if not self.flow_active:
-            # A rebalance began meanwhile. It ends with a seek to what is committed, so what was
-            # fetched comes again. To seek now, as stock Faust does, would forget what agents work
-            # on, and fail where partitions are gone meanwhile.
+            # A rebalance began, or is about to end: what was fetched is to come again, where the
+            # partitions are still ours. What agents work on is not to be forgotten for that.
+            if records:
+                with suppress(IllegalStateError, AssertionError):  # other partitions, or none
+                    await super().perform_seek()
             return
         received_at = time.monotonic()
         by_topic: defaultdict[str, list[Chunk]] = defaultdict(list)
@@ -258,8 +262,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
                 self._in_flight[tp].append(_Delivered(chunk, message))
                 self._unanswered[tp, chunk.last_offset] = len(chunk)
                 self.unanswered += len(chunk)
-                # Faust notes it for the message's partition alone.
+                # Faust notes these for the message's partition alone.
                 self._read_offset[tp] = chunk.last_offset
+                self.app.monitor.stream_inbound_time[tp] = received_at
             yield message.tp, message
 
     async def _wait_next_records(self, timeout: float) -> Any:

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka.errors import IllegalStateError
 from aiokafka.protocol.fetch import FetchRequest
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -356,7 +357,7 @@ def consumer_of(fetched: dict[TP, list[int]]) -> Any:
         "app": SimpleNamespace(
             consumer_generation_id=1,
             in_recovery=False,
-            monitor=SimpleNamespace(track_tp_end_offset=lambda *_: None),
+            monitor=SimpleNamespace(track_tp_end_offset=lambda *_: None, stream_inbound_time={}),
         ),
         "flow_active": True,
         "unanswered": 0,
@@ -391,6 +392,7 @@ def test_what_a_fetch_brought_of_a_topic_comes_at_once_and_is_acknowledged_by_pa
     assert [chunk.partition for chunk in events.value.chunks] == [0, 3]
     assert [record.offset for record in items.value.records] == [5]
     assert consumer._read_offset == {TP("events", 0): 2, TP("items", 0): 5, TP("events", 3): 7}
+    assert consumer.app.monitor.stream_inbound_time.keys() == set(THREE)
     assert consumer.unanswered == 4
     events.value.chunks[1].ack()
     assert consumer.unanswered == 3
@@ -399,6 +401,33 @@ def test_what_a_fetch_brought_of_a_topic_comes_at_once_and_is_acknowledged_by_pa
     events.value.ack()  # one of the two for the second time
     assert consumer.unanswered == 1
     assert consumer._new_offset(TP("events", 0)) == 3
+
+
+@pytest.mark.parametrize("gone", [None, IllegalStateError(), AssertionError()])
+def test_what_a_fetch_brings_while_partitions_move_comes_again_and_nothing_is_forgotten(
+    monkeypatch, gone
+):
+    sought = []
+
+    async def perform_seek(consumer):
+        sought.append(consumer)
+        if gone is not None:
+            raise gone
+
+    monkeypatch.setattr(driver.Consumer, "perform_seek", perform_seek)
+    consumer = consumer_of(THREE)
+    events, _ = asyncio.run(getmany(consumer))
+    events.tracked = True
+    consumer.flow_active = False
+    assert asyncio.run(getmany(consumer)) == []
+    assert sought == [consumer]
+    assert consumer._being_worked_on() == [*events.value.chunks]
+
+
+def test_a_fetch_that_brings_nothing_while_partitions_move_seeks_nothing():
+    consumer = consumer_of({})
+    consumer.flow_active = False
+    assert asyncio.run(getmany(consumer)) == []
 
 
 def test_a_topic_whose_agent_is_behind_is_fetched_no_more_and_the_others_are():
