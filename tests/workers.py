@@ -29,7 +29,11 @@ class Worker:
 
     def __enter__(self) -> Self:
         self.start()
-        self.wait_until_ready()
+        try:
+            self.wait_until_ready()
+        except BaseException:
+            self.kill()  # `with` does so only for what it has entered
+            raise
         return self
 
     def __exit__(
