@@ -41,7 +41,7 @@ PARTITIONS = 4
 USERS = 1000
 EVENTS_PER_OUTPUT = 5
 WARM_UP = 0.2  # of the latencies, left out
-FETCHES_IN_HAND = 3  # as in Freshet's worker: one is published while the next is decoded
+FETCHES_IN_HAND = 3  # one is published while the next is decoded
 
 Transport = Literal["stock", "chunk"]
 TRANSPORTS: Final[tuple[Transport, ...]] = ("stock", "chunk")

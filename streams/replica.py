@@ -121,7 +121,7 @@ class Replica:
         """Learn what is no duplicate; what was learned, and how many events raised.
 
         An id counts as seen once its event was learned, so that one which raised is no duplicate
-        when it is put back. Should the chunk raise, what the engine had not begun with is learned
+        when it is put back. Should the whole raise, what the engine had not begun with is learned
         one by one. It counts an event as it begins with it, and its kernels do not raise: what does
         stands before an event or after it.
         """

@@ -27,7 +27,7 @@ from streams.waiting import Place, Waiting
 
 log = structlog.get_logger(__name__)
 
-#: Users ranked in a turn: so few that the first need not wait for the last of a large chunk, and
+#: Users ranked in a turn: so few that the first need not wait for the last of a large fetch, and
 #: that learning comes in between; so many that the steps around it cost little.
 _AT_ONCE = 64
 #: For how long after what was behind the worker counts as overloaded.

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from aiokafka import ConsumerRecord
+from structlog.testing import capture_logs
 
 from models.interactions import Interactions
 from schemas import decode_event
@@ -39,20 +40,26 @@ class AtOnce:
         *,
         behind: bool,  # noqa: ARG002
     ) -> tuple[asyncio.Future[None], asyncio.Future[None]]:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        learn(self.replica)
-        done.set_result(None)
-        return done, done
+        loop = asyncio.get_running_loop()
+        learned: asyncio.Future[None] = loop.create_future()
+        served: asyncio.Future[None] = loop.create_future()
+        try:
+            learn(self.replica)
+            learned.set_result(None)
+        except RuntimeError as error:
+            learned.set_exception(error)
+        served.set_result(None)
+        return learned, served
 
     async def publish(self, topic: str, records: Sequence[Outgoing]) -> None:  # noqa: ARG002
         self.published += records
 
 
-def chunk(items: Sequence[str], first: int = 0) -> Chunk:
+def chunk(items: Sequence[str], first: int = 0, *, partition: int = 0) -> Chunk:
     records = [
         ConsumerRecord(
             topic="events",
-            partition=0,
+            partition=partition,
             offset=first + n,
             timestamp=1_700_000_000_000 + n,
             timestamp_type=0,
@@ -65,7 +72,20 @@ def chunk(items: Sequence[str], first: int = 0) -> Chunk:
         )
         for n, item in enumerate(items)
     ]
-    return Chunk(records, "events", 0, first + len(items), 0.0)
+    return Chunk(records, "events", partition, first + len(items), 0.0)
+
+
+def path_to(replica: Replica) -> tuple[EventPath, AtOnce]:
+    stand_in, metrics = AtOnce(replica), Metrics()
+    path = EventPath(
+        Settings(),
+        Intake(1 << 20, metrics),
+        cast(EventLog, stand_in),
+        cast(Serving, stand_in),
+        cast(Publisher, stand_in),
+        metrics,
+    )
+    return path, stand_in
 
 
 def test_only_the_event_that_raises_becomes_a_dead_letter_and_once() -> None:
@@ -78,15 +98,7 @@ def test_only_the_event_that_raises_becomes_a_dead_letter_and_once() -> None:
         learn_all(interactions, practise=practise)
 
     replica.recommender.learn = learn  # type: ignore[method-assign]
-    stand_in, metrics = AtOnce(replica), Metrics()
-    path = EventPath(
-        Settings(),
-        Intake(1 << 20, metrics),
-        cast(EventLog, stand_in),
-        cast(Serving, stand_in),
-        cast(Publisher, stand_in),
-        metrics,
-    )
+    path, stand_in = path_to(replica)
     whole = chunk(["a", "poison", "b", "poison", "c"])
     # The first two were brought by the follower, before the partition came to this worker.
     before = readable(whole.records[:2], decode_event, int(whole.records[0].timestamp))
@@ -102,5 +114,17 @@ def test_only_the_event_that_raises_becomes_a_dead_letter_and_once() -> None:
     assert replica.recommender.events == 3
 
 
-async def _take(path: EventPath, whole: Chunk) -> None:
-    await (await path.process(Fetched([whole])))
+def test_where_all_that_was_fetched_raises_the_offsets_of_each_partition_are_told() -> None:
+    path, stand_in = path_to(Replica(Settings()))
+
+    def learn(*_: object, **__: object) -> None:
+        raise RuntimeError("broken")
+
+    stand_in.replica.learn = learn  # type: ignore[method-assign]
+    with capture_logs() as told:
+        asyncio.run(_take(path, chunk(["a", "b"], 7), chunk(["c"], 2, partition=3)))
+    assert [each["offsets"] for each in told] == [{0: "7..8", 3: "2..2"}]
+
+
+async def _take(path: EventPath, *chunks: Chunk) -> None:
+    await (await path.process(Fetched(chunks)))

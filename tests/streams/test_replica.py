@@ -216,6 +216,24 @@ def test_what_raises_is_left_out_alone_and_learned_when_it_is_put_back(begun: bo
     assert put_back == (len(expected), 0, len(with_id) - len(expected), 0, 0)
 
 
+def test_of_several_partitions_each_is_learned_from_its_place_on_also_where_one_event_raises() -> (
+    None
+):
+    replica = Replica(Settings())
+    learn(replica, log(6, partition=2)[:4])
+    raising_at(replica, "i3", begun=False)
+    taken = readable([*log(5, partition=7), *log(6, partition=2)], decode_event, NOW_MS)
+    new = [t for t in taken if t.record.partition == 7 or t.record.offset >= 4]
+    culprits = [t for t in new if t.message.item_id == "i3"]
+    assert culprits
+    then = {7: Place(5, NOW_MS), 2: Place(6, NOW_MS)}
+    done = replica.learn(taken, then, practise=0.0)
+    assert (done.before, done.raised) == (4, len(culprits))
+    assert done.learned + done.duplicates == len(new) - len(culprits)
+    assert replica.applied == then
+    assert [t for t, _ in replica.take_raised(taken)] == culprits
+
+
 def test_what_raises_once_an_event_is_learned_makes_no_dead_letter_of_it() -> None:
     records, replica = log(9), Replica(Settings())
     learn_all = replica.recommender.learn
