@@ -262,10 +262,11 @@ class Content(Service):  # type: ignore[misc]  # mode is untyped
         self._dimensions = self.encoder.dimensions or self._dimensions
         self._sizes.clear()
         self._likeness = None
-        self._known.clear()
         self._unlinked.clear()
-        for partition, described in self._described.items():
-            self.told(partition, [*described.values()], [])
+        if self._known:  # a large catalogue takes seconds
+            self._known.clear()
+            for partition, described in self._described.items():
+                self.told(partition, [*described.values()], [])
         return await from_the_first(reach)
 
     async def _look_at_sizes(self) -> None:

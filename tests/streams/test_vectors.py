@@ -173,6 +173,16 @@ def test_the_size_of_the_encoder_s_own_vectors_is_taken_however_many_there_are_o
     asyncio.run(follow())
 
 
+def test_a_start_does_not_go_through_the_catalogue_once_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = following()
+    content.told(0, [ItemFacts("tea", title="Tea")], [])
+    monkeypatch.setattr(content, "told", None)
+    assert asyncio.run(content._begin({0: (2, 5)})) == {0: 2}
+    assert set(content._wanted) == {"tea"}
+
+
 TEA = ItemFacts("tea", title="Tea")
 
 
