@@ -726,14 +726,15 @@ class Recommender:
         reason = Reason(SOURCES[EXPLORE], 1.0, (), reasons_in_words(EXPLORE, None)) if why else None
         free = self._described.fitting(Choice(), len(norm)) & (norm > 0)
         free[excluded] = False
+        numbers = np.flatnonzero(free)
+        shown = np.maximum(self._newcomers.shown[numbers], 0)
+        numbers = numbers[np.argsort(shown, kind="stable")]  # once: a large catalogue takes long
         filled = []
         for ranking, user in zip(rankings, users.tolist(), strict=True):
-            mine = free.copy()
-            mine[growth.kept_out(self._state, user, self._rules)] = False
-            mine[[self._items.get(item.item_id, -1) for item in ranking.items]] = False
-            numbers = np.flatnonzero(mine)
-            shown = np.maximum(self._newcomers.shown[numbers], 0)
-            least = numbers[np.argsort(shown, kind="stable")][: n - len(ranking.items)]
+            held = np.array([self._items.get(i.item_id, -1) for i in ranking.items], np.int32)
+            out = np.append(growth.kept_out(self._state, user, self._rules), held)
+            first = numbers[: n + len(out)]
+            least = first[~np.isin(first, out)][: n - len(held)]
             last = ranking.items[-1].score if ranking.items else 0.0
             more = [
                 Recommended(name, last - k, reason)
