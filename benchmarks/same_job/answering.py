@@ -16,8 +16,8 @@ import numpy as np
 from models import compiled
 from models.interactions import Interactions, Kind
 from models.recommender import Recommender
-from schemas import Cause, Event, decode_event, encode
-from streams.recommendations import recommendation
+from schemas import Cause, Event, decode_event
+from streams.recommendations import outgoing
 
 #: The newest items of each user that the framework keeps.
 KEPT = 20
@@ -54,8 +54,9 @@ class Answering:
         )
         (ranking,) = self._recommender.recommend([event.user_id], time.time(), 10)
         cause = Cause(topic=EVENTS, partition=0, offset=0, event_id=event.event_id)
-        message = recommendation(ranking, cause=cause, model_version=self._recommender.version)
-        return encode(message)
+        record = outgoing(ranking, cause=cause, model_version=self._recommender.version)
+        assert record.value is not None
+        return record.value
 
 
 def remembered(before: Sequence[Any] | None, event: Event) -> list[str]:
