@@ -136,7 +136,7 @@ class _Run:
         ]
         self._consumer.assign(ends)
         self._consumer.poll(1.0)  # connects
-        watching = threading.Thread(target=self._watch)
+        watching = threading.Thread(target=self._watch, daemon=True)
         watching.start()
         cpu, began = time.process_time(), time.perf_counter()
         if self._order.window:

@@ -17,7 +17,7 @@ from models import compiled
 from models.interactions import Interactions, Kind
 from models.recommender import Recommender
 from schemas import Cause, Event, decode_event
-from streams.recommendations import outgoing
+from streams.messages import encoded
 
 #: The newest items of each user that the framework keeps.
 KEPT = 20
@@ -54,9 +54,7 @@ class Answering:
         )
         (ranking,) = self._recommender.recommend([event.user_id], time.time(), 10)
         cause = Cause(topic=EVENTS, partition=0, offset=0, event_id=event.event_id)
-        record = outgoing(ranking, cause=cause, model_version=self._recommender.version)
-        assert record.value is not None
-        return record.value
+        return encoded(ranking, cause=cause, model_version=self._recommender.version)
 
 
 def remembered(before: Sequence[Any] | None, event: Event) -> list[str]:
