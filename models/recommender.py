@@ -183,8 +183,8 @@ class Recommender:
     ) -> list[Ranking]:
         """The best `n` items for each user at time `now`, in seconds since epoch.
 
-        A user never seen gets what is popular. A list that would be shorter is filled with items of
-        the catalogue that nobody has taken, those first that were in the fewest lists. Never writes
+        A user never seen gets what is popular. A list for which too little speaks is filled with
+        what else is in the catalogue, those items first that were in the fewest lists. Never writes
         learned state.
         """
         numbers = np.array([self._users.get(user, GUEST) for user in users], np.int32)

@@ -265,7 +265,7 @@ class Metrics:
         """Move the quality counters to the engine's running totals (hits, scored)."""
         for source, totals in board.items():
             score = self._scoreboard.get(source)
-            if score is None:  # found once: after every turn, looking them up cost as much again
+            if score is None:  # looked up once, not after every turn
                 score = _Score(self.hits.labels(source), self.scored.labels(source))
                 self._scoreboard[source] = score
             score.move(totals)

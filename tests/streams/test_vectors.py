@@ -117,17 +117,20 @@ def keyed(name: str, vectors: NDArray[np.float32], count: int) -> list[tuple[str
     return [(f"{name}{n}", pack("minilm", b"key", vectors[n])) for n in range(count)]
 
 
+def written(kafka: Kafka, topic_prefix: str, *, strangers: int, own: int) -> Settings:
+    """So many vectors of a stranger's stand on the topic before so many of the encoder's own."""
+    settings = Settings(bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix)
+    kafka.create(settings.topic("vectors"), partitions=1)
+    records = [*keyed("stranger", STRANGER_S, strangers), *keyed("own", OWN, own)]
+    kafka.produce(settings.topic("vectors"), records, partition=0)
+    return settings
+
+
 @pytest.mark.broker
 def test_the_size_that_most_vectors_have_is_taken_whichever_comes_first(
     kafka: Kafka, topic_prefix: str
 ) -> None:
-    settings = Settings(bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix)
-    kafka.create(settings.topic("vectors"), partitions=1)
-    kafka.produce(
-        settings.topic("vectors"),
-        [*keyed("stranger", STRANGER_S, 2), *keyed("own", OWN, 3)],
-        partition=0,
-    )
+    settings = written(kafka, topic_prefix, strangers=2, own=3)
 
     async def follow() -> None:
         content = following(settings=settings)
@@ -144,13 +147,7 @@ def test_the_size_that_most_vectors_have_is_taken_whichever_comes_first(
 def test_the_size_of_the_encoder_s_own_vectors_is_taken_however_many_there_are_of_another(
     kafka: Kafka, topic_prefix: str
 ) -> None:
-    settings = Settings(bootstrap_servers=kafka.bootstrap_servers, topic_prefix=topic_prefix)
-    kafka.create(settings.topic("vectors"), partitions=1)
-    kafka.produce(
-        settings.topic("vectors"),
-        [*keyed("stranger", STRANGER_S, 5), *keyed("own", OWN, 1)],
-        partition=0,
-    )
+    settings = written(kafka, topic_prefix, strangers=5, own=1)
 
     async def follow() -> None:
         content = following(settings=settings)
