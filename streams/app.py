@@ -18,6 +18,7 @@ from streams.agreement import Agreement, client_id
 from streams.answers import Answers
 from streams.catalogue import Catalogue
 from streams.content import Content, is_wanted
+from streams.dead_letters import INPUTS
 from streams.engine import Engine
 from streams.erasures import Erasures
 from streams.event_log import EventLog
@@ -57,6 +58,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
         PluginError: there is no such model as the settings plug in.
     """
     metrics = Metrics()
+    metrics.tell_of_topics(map(settings.topic, INPUTS))
     intake = Intake(dead_letter_room, metrics)
     app = _faust_app(settings)
     replica = Replica(settings)

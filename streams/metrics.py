@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
+from itertools import product
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -12,11 +13,16 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from schemas import EventType, RejectReason
+
 _LATENCY_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5,
     10, 30, 60,
 )  # fmt: skip
 _CHUNK_BUCKETS = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500)
+
+FAILING_STEPS = ("learn", "follow", "recommend", "answer", "encode", "plugin")
+TIMED_STEPS = ("decode", "learn", "follow", "recommend", "publish", "answer")
 
 
 class _Score:
@@ -141,8 +147,6 @@ class Metrics:
             ["direction"],
             registry=r,
         )
-        for direction in ("up", "down"):
-            self.drift.labels(direction)
         self.drift_hit_rate = Gauge(
             "freshet_drift_hit_rate",
             "The live Recall@10 since quality last changed.",
@@ -251,6 +255,24 @@ class Metrics:
             registry=r,
         )
         self._scoreboard: dict[str, _Score] = {}
+        # What is absent until its first count has no rise then: `rate` and `increase` pass it over.
+        for metric, values in (
+            (self.events, EventType),
+            (self.items, ("upsert", "delete")),
+            (self.recommendations, ("event", "request")),
+            (self.failures, FAILING_STEPS),
+            (self.step, TIMED_STEPS),
+            (self.drift, ("up", "down")),
+            (self.snapshots, ("written", "failed")),
+            (self.images, ("taken", "refused", "away", "unreadable")),
+        ):
+            for value in values:
+                metric.labels(value)
+
+    def tell_of_topics(self, topics: Iterable[str]) -> None:
+        """Show 0 dead letters of each of these topics, for every reason."""
+        for topic, reason in product(topics, RejectReason):
+            self.dead_letters.labels(topic, reason)
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:

@@ -47,10 +47,12 @@ def test_the_alerts_are_those_that_the_guide_explains() -> None:
 SERIES = {
     # Two workers serve, and are gone after five minutes.
     "freshet_ready": "1x20 stale",
-    # The first count is at 15 minutes; nothing was there before.
-    'freshet_failures_total{step="plugin"}': "_x60 1x60",
+    # The first count of one is at 15 minutes; of the other it came before anybody looked.
+    'freshet_failures_total{step="plugin"}': "0x60 1x60",
+    'freshet_failures_total{step="encode"}': "_x160 1x60",
     # Every record is broken from 5 minutes on, so that no event is counted at all.
-    'freshet_dead_letters_total{topic="events",reason="invalid"}': "_x20 1+1x100",
+    'freshet_dead_letters_total{topic="events",reason="invalid"}': "0x20 1+1x100",
+    'freshet_events_total{type="click"}': "0x120",
     # A worker that has just started has no snapshot yet.
     "freshet_snapshot_timestamp_seconds": "0x10 _x100",
 }
@@ -60,6 +62,8 @@ EXPECTED = [
     ("14m", "FreshetSomethingRaises", None),
     ("17m", "FreshetSomethingRaises", {"step": "plugin"}),
     ("29m", "FreshetSomethingRaises", None),
+    ("42m", "FreshetSomethingRaises", {"step": "encode"}),
+    ("49m", "FreshetSomethingRaises", None),
     ("4m", "FreshetInputBroken", None),
     ("12m", "FreshetInputBroken", {}),
     ("1m", "FreshetNoSnapshot", None),

@@ -291,6 +291,8 @@ def test_both_forms_of_time_are_taken(kafka: Kafka, worker: Worker) -> None:
     kafka.produce(topic, [event("u", "i", ts=NOW_MS), event("u", "j", ts=stamp)])
     worker.wait_for_metric("freshet_model_events", 2)
     assert worker.metric("freshet_dead_letters_total") == 0
+    none = f'freshet_dead_letters_total{{reason="invalid",topic="{topic}"}} 0.0'
+    assert none in worker.get("/metrics")[1]
 
 
 def test_metrics_are_as_prometheus_wants_them(kafka: Kafka, worker: Worker) -> None:
