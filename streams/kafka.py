@@ -10,7 +10,7 @@ from typing import Any
 import faust
 from aiokafka.admin import AIOKafkaAdminClient
 
-from streams import header_names
+from streams import header_names, lost_connections
 from streams.settings import Settings, SettingsError
 
 #: For so long a client may not know of partitions that a topic got; Kafka's default is 5 minutes.
@@ -18,6 +18,7 @@ METADATA_MAX_AGE_MS = 30_000
 
 # Before the first client is made, here or by Faust.
 header_names.read_any()
+lost_connections.expect_them()
 
 
 def client_options(settings: Settings) -> dict[str, Any]:

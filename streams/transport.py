@@ -433,13 +433,18 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return consumer
 
     async def _commit(self, offsets: Any) -> bool:
-        # Of a topic that is gone, aiokafka tries for ever, and rebalance or end would wait for it.
+        # Of a topic that is gone, aiokafka tries for ever, and rebalance or end would wait for it;
+        # while the broker is away too, and the end of a worker is not to wait for that.
         commit = asyncio.ensure_future(super()._commit(offsets))
+        ending_s = 0.0
         try:
             while not (await asyncio.wait([commit], timeout=_COMMIT_LOOK_S))[0]:
-                cluster = self._ensure_consumer()._client.cluster
-                if self.consumer.app.crashed or any(
-                    cluster.partitions_for_topic(tp.topic) is None for tp in offsets
+                cluster, app = self._ensure_consumer()._client.cluster, self.consumer.app
+                ending_s += _COMMIT_LOOK_S * app.should_stop
+                if (
+                    app.crashed
+                    or ending_s > app.drain_timeout_s
+                    or any(cluster.partitions_for_topic(tp.topic) is None for tp in offsets)
                 ):
                     return False
             return bool(await commit)

@@ -61,6 +61,17 @@ def test_a_worker_waits_for_a_broker_that_went_away_and_loses_nothing(
         assert worker.terminate() == 0
 
 
+def test_a_worker_is_ended_also_while_its_broker_is_away(
+    broker: EmbeddedBroker, cache_dir: Path, tmp_path: Path
+) -> None:
+    with broker, Worker(broker.bootstrap_servers, "", cache_dir, tmp_path) as worker:
+        kafka = Kafka(broker.bootstrap_servers)
+        kafka.produce("events", events(0, 200))
+        worker.wait_for_metric("freshet_model_events", 200)
+        broker.kill()  # what was learned last is not committed yet
+        assert worker.terminate(timeout_s=40) == 0
+
+
 def test_a_worker_started_before_its_broker_waits_for_it(
     broker: EmbeddedBroker, cache_dir: Path, tmp_path: Path
 ) -> None:
