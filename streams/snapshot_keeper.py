@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import math
 import os
 import signal
 import time
@@ -32,13 +33,15 @@ from streams.snapshots import (
 log = structlog.get_logger(__name__)
 
 _LOOK_SECONDS = 0.5
+_REST_SECONDS = 60.0
+"""From a snapshot to the next that is written for erasures: a whole one covers all that came."""
 _WRITE_SECONDS = 600.0
 _NICENESS = 10
 _FAULT_BYTES = 1000
 
 
 class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
-    """Saves every `snapshot_seconds`, soon after an erasure, and at the end.
+    """Saves every `snapshot_seconds`, within a minute of an erasure, and at the end.
 
     A child process that the engine's thread forks writes the file: it sees the memory as it was at
     that moment, while the parent learns on and the system copies the pages that change. So learning
@@ -61,6 +64,7 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
         #: `Replica.changes` that the newest snapshot of ours has.
         self._saved_changes = 0
         self._saved_at = time.monotonic()
+        self._written_at = -math.inf
         #: `Erasures.applied` that every snapshot left in the store has.
         self._saved_erasures = 0
 
@@ -116,22 +120,23 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
     async def _keep_saving(self) -> None:
         while not self.should_stop:
             await self.sleep(_LOOK_SECONDS)
-            due = time.monotonic() - self._saved_at >= self._every_s
+            now = time.monotonic()
             erased = self._erasures.applied > self._saved_erasures
-            if due or erased:
+            rested = now - self._written_at >= _REST_SECONDS
+            if now - self._saved_at >= self._every_s or (erased and rested):
                 try:
-                    await self._save_if_new(even_if_not=erased)
+                    await self._save_if_new()
                 except SnapshotError as error:
                     log.error("the model could not be saved", error=str(error))
                     await self.sleep(min(self._every_s, 10.0))
 
-    async def _save_if_new(self, *, even_if_not: bool = False) -> None:
+    async def _save_if_new(self) -> None:
+        erasures = self._erasures.applied
         changes = await self._engine.run(lambda replica: replica.changes)
-        if changes == self._saved_changes and not even_if_not:
+        if (changes, erasures) == (self._saved_changes, self._saved_erasures):
             self._saved_at = time.monotonic()
             self._metrics.snapshot_time.set_to_current_time()
             return
-        erasures = self._erasures.applied
         erased = await self._engine.run(lambda replica: replica.erased.copy())
         try:
             snapshot, size = await self._save()
@@ -143,8 +148,8 @@ class SnapshotKeeper(Service):  # type: ignore[misc]  # mode is untyped
                 f"{error}; make room in {self._store.root} or name another place with "
                 "FRESHET_SNAPSHOTS. Until then the one before is kept, and a start takes longer."
             ) from error
-        self._saved_changes, self._saved_at = changes, time.monotonic()
-        self._saved_erasures = erasures
+        self._saved_changes, self._saved_erasures = changes, erasures
+        self._saved_at = self._written_at = time.monotonic()
         self._metrics.snapshots.labels("written").inc()
         self._tell_age(snapshot)
         self._metrics.snapshot_bytes.set(size)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from aiokafka import ConsumerRecord
 
 from schemas import decode_event
@@ -96,7 +97,7 @@ def test_who_is_erased_is_in_no_snapshot_wherever_clocks_stand(tmp_path: Path) -
     async def work(parts: Parts) -> None:
         await parts.erasures._apply(0, [wish])
         await parts.engine.run(lambda replica: learn(replica, "bob"))
-        await parts.keeper._save_if_new(even_if_not=True)
+        await parts.keeper._save_if_new()
         (clean,) = tmp_path.iterdir()
         assert clean.name > ahead.name
         assert b"ann" not in clean.read_bytes()
@@ -106,10 +107,45 @@ def test_who_is_erased_is_in_no_snapshot_wherever_clocks_stand(tmp_path: Path) -
 
         # What knows of an erasure may stay when a start or another worker is told of it again.
         await parts.erasures._apply(0, [wish])
-        await parts.keeper._save_if_new(even_if_not=True)
+        await parts.keeper._save_if_new()
         assert len([*tmp_path.iterdir()]) == 2
 
     run(settings, work)
+
+
+def test_erasures_in_a_row_are_covered_by_few_snapshots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(snapshots=str(tmp_path))
+    monkeypatch.setattr("streams.snapshot_keeper._LOOK_SECONDS", 0.001)
+    monkeypatch.setattr("streams.snapshot_keeper._REST_SECONDS", 2.0)
+    users = [f"user-{n:02}" for n in range(30)]
+
+    def held() -> list[str]:
+        files = b"".join(path.read_bytes() for path in tmp_path.glob("*.freshet"))
+        return [user for user in users if user.encode() in files]
+
+    async def work(parts: Parts) -> None:
+        def written() -> float | None:
+            labels = {"outcome": "written"}
+            return parts.metrics.registry.get_sample_value("freshet_snapshots_total", labels)
+
+        await parts.engine.run(lambda replica: [learn(replica, user) for user in users])
+        await parts.keeper._save_if_new()
+        keeping = asyncio.create_task(SnapshotKeeper._keep_saving.fun(parts.keeper))
+        for user in users[:-1]:
+            await parts.erasures._apply(0, [record(user, 0, {"user_id": user})])
+            await asyncio.sleep(0.002)
+        assert written() == 1
+        while held() != users[-1:]:
+            await asyncio.sleep(0.01)
+        assert written() == 2
+        # The end does not wait.
+        await parts.erasures._apply(0, [record(users[-1], 0, {"user_id": users[-1]})])
+        keeping.cancel()
+
+    run(settings, work)
+    assert held() == []
 
 
 def test_where_there_is_nothing_to_save_the_age_of_the_snapshot_is_none(tmp_path: Path) -> None:
