@@ -51,11 +51,14 @@ from models.sources.covisitation import (
 from models.sources.embeddings import REMEMBERED
 from models.user import ITEM
 
-SOURCES = (*FAMILIES, "explore")
+SOURCES = (*FAMILIES, "explore", "catalogue")
 """What a reason may name. An item that has its place because few have taken it, and for which
-nothing speaks but how it is taken now, is there to explore: it is not popular."""
+nothing speaks but how it is taken now, is there to explore: it is not popular. One that was taken
+by more, and only fills a list for which nothing else speaks, is there as the catalogue has it."""
 
-COVISITATION, NEIGHBOURS, TRENDS, EMBEDDINGS, REPEATS, CONTENT, EXPLORE = range(len(SOURCES))
+COVISITATION, NEIGHBOURS, TRENDS, EMBEDDINGS, REPEATS, CONTENT, EXPLORE, CATALOGUE = range(
+    len(SOURCES)
+)
 
 CAUSES = 4
 """History items whose part is tried out, for each item of the list."""
@@ -316,6 +319,8 @@ def sentence(source: int, cause: str | None) -> str:
     """The reason as a person would say it. cause: the title of the user's own item, if any."""
     if source == EXPLORE:
         return "Not many know this yet."
+    if source == CATALOGUE:
+        return "Also in the catalogue."
     if source == CONTENT:
         return f"Of the same kind as “{cause}”." if cause else "Of a kind you often choose."
     if source == REPEATS:

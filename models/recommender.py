@@ -23,7 +23,7 @@ from models.interactions import Interactions, Past
 from models.newcomers import Newcomers
 from models.numeric import widened
 from models.ranking import Ranking, Reason, Recommended, cut
-from models.reasons import EXPLORE, NAMED, SOURCES
+from models.reasons import CATALOGUE, EXPLORE, NAMED, SOURCES
 from models.reasons import sentence as reasons_in_words
 from models.settings import EngineSettings
 from models.sources import content, covisitation
@@ -723,7 +723,10 @@ class Recommender:
         if all(len(ranking.items) == n for ranking in rankings):
             return rankings
         why = self.settings.reasons if reasons is None else reasons
-        reason = Reason(SOURCES[EXPLORE], 1.0, (), reasons_in_words(EXPLORE, None)) if why else None
+        unknown, known = (
+            Reason(SOURCES[source], 1.0, (), reasons_in_words(source, None)) if why else None
+            for source in (EXPLORE, CATALOGUE)
+        )
         free = self._described.fitting(Choice(), len(norm)) & (norm > 0)
         free[excluded] = False
         numbers = np.flatnonzero(free)
@@ -736,9 +739,10 @@ class Recommender:
             first = numbers[: n + len(out)]
             least = first[~np.isin(first, out)][: n - len(held)]
             last = ranking.items[-1].score if ranking.items else 0.0
+            few = self._state.covisitation.taken[least] < engine.FEW
             more = [
-                Recommended(name, last - k, reason)
-                for k, name in enumerate(self.item_ids(least), start=1)
+                Recommended(name, last - k, unknown if new else known)
+                for k, (name, new) in enumerate(zip(self.item_ids(least), few, strict=True), 1)
             ]
             filled.append(Ranking(ranking.user_id, (*ranking.items, *more), ranking.tried))
         return filled

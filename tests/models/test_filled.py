@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from models.catalogue import Choice, ItemFacts
+from models.engine import FEW
 from models.interactions import Interactions, Kind
 from models.recommender import Recommender
 from models.settings import EngineSettings
@@ -72,3 +73,23 @@ def test_a_category_nobody_has_taken_is_not_empty_and_a_choice_by_name_is_not_fi
     only = engine.answer("u", NOW, only=Choice(any=("rare",)))
     assert [item.item_id for item in only.items] == ["rare"]
     assert engine.answer("u", NOW, among=["i1", "i2"]).items == ()
+
+
+def test_only_of_what_few_have_taken_it_is_said_that_not_many_know_it() -> None:
+    engine = Recommender(EngineSettings(repeats="no"))
+    taken = [f"i{n}" for n in range(150)]
+    engine.upsert_items([ItemFacts(item) for item in ["new", *taken]])
+    engine.learn(
+        Interactions.of(
+            [
+                (f"{item}-{n}", item, Kind.CLICK, None, NOW + n)
+                for n in range(int(FEW))
+                for item in taken
+            ]
+        )
+    )
+    items = engine.recommend(["stranger"], NOW + 60, 100)[0].items
+    said = {item.item_id: item.reason.text for item in items if item.reason}
+    assert said.pop("new") == "Not many know this yet."
+    assert len(said) == 99
+    assert {*said.values()} == {"Popular right now.", "Also in the catalogue."}
