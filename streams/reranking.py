@@ -115,10 +115,11 @@ class Reranking:
         request: Request,
         near: Sequence[tuple[str, float]],
         words: str,
+        usual: float,
         now: float,
     ) -> Ranking:
         """The answer to a request in words (`models.content.words`). near: what lies nearest to
-        them, with q·x. In the engine's thread."""
+        them, with q·x; usual: the mean of that over all items. In the engine's thread."""
         user, only, rules = request.user_id, choice_of_request(request), self._rules
         allowed = recommender.may_see(user, [name for name, _ in near], only)
         near = [each for each, may in zip(near, allowed, strict=True) if may]
@@ -131,7 +132,7 @@ class Reranking:
             exclude=request.exclude,
             context_items=request.context_items,
         )
-        ranking = answered(user, near, recommender.taken(names), ranking, words)
+        ranking = answered(user, near, recommender.taken(names), ranking, words, usual)
         facts = recommender.facts(item.item_id for item in ranking.items)
         ranking = reranked(ranking, rules, facts, request.n)
         recommender.given_out([ranking], explored=False)  # nothing is in it but what was asked for

@@ -221,11 +221,11 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
                 lambda replica: reranking.answer(replica.recommender, request, now)
             )
         query, only = conversation.query(likeness.mean), choice_of_request(request)
-        words = ", ".join(reversed(conversation.words))
+        words, usual = ", ".join(reversed(conversation.words)), float(query @ likeness.mean)
 
         def rank(replica: Replica, near: Nearest) -> Ranking:
             with self._metrics.timed("answer"):
-                return reranking.answer_near(replica.recommender, request, near, words, now)
+                return reranking.answer_near(replica.recommender, request, near, words, usual, now)
 
         if conversation.wanted is None:
             # Nothing to look for: of what the engine would answer, what was not refused.

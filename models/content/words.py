@@ -32,6 +32,10 @@ from models.ranking import Ranking, Reason, Recommended, cut
 SCALE = 20.0
 """Nats per unit of cosine: the scale that the encoder was trained with."""
 
+MATCHES = float(np.log(10))
+"""Nats by which words lift what is said to match them above the mean of all items: it is ten times
+as likely by them as an item at random."""
+
 ENGINE_SHARE = 0.5
 CONSIDERED = 200
 SOURCE = "words"
@@ -65,11 +69,12 @@ def answered(
     taken: Sequence[float] | NDArray[np.float32],
     engine: Ranking,
     words: str,
+    usual: float,
 ) -> Ranking:
     """All candidates, best first, with reasons.
 
     near: candidates that this user may see, with q·x. engine: what it made of these.
-    words: what was asked for, to be said in the reasons.
+    words: what was asked for, to be said in the reasons. usual: the mean of q·x over all items.
     """
     own: Mapping[str, Recommended] = {item.item_id: item for item in engine.items}
     names = [name for name, _ in near]
@@ -77,11 +82,17 @@ def answered(
     ranked = np.array([own[name].score if name in own else -np.inf for name in names])
     total = scores(likeness, np.asarray(taken, np.float64), ranked)
     shares = _shares(SCALE * likeness, total - SCALE * likeness)
+    matching = SCALE * (likeness - usual) >= MATCHES
     items = [
         Recommended(
             name,
             float(total[k]),
-            _reason(float(shares[k]), own[name].reason if name in own else None, words),
+            _reason(
+                float(shares[k]),
+                own[name].reason if name in own else None,
+                words,
+                bool(matching[k]),
+            ),
         )
         for k, name in enumerate(names)
     ]
@@ -98,8 +109,9 @@ def _shares(by_words: Floats, by_user: Floats) -> Floats:
     return np.where(both > 0, words / np.where(both > 0, both, 1), 1.0)
 
 
-def _reason(share: float, engine: Reason | None, words: str) -> Reason:
-    text = f"Matches what you asked for: {cut(words)}." if words else "Is not what you ruled out."
+def _reason(share: float, engine: Reason | None, words: str, matches: bool) -> Reason:
+    how = "Matches" if matches else "Among the nearest to"
+    text = f"{how} what you asked for: {cut(words)}." if words else "Is not what you ruled out."
     if engine is None or share >= 1:
         return Reason(SOURCE, share, (), text)
     source, part = (SOURCE, share) if share >= 0.5 else (engine.source, 1 - share)

@@ -20,7 +20,7 @@ from models.content.conversation import (
 )
 from models.content.titles import Titles
 from models.content.utterance import LESS, RULED_OUT, understood
-from models.content.words import SCALE, SOURCE, answered, scores
+from models.content.words import MATCHES, SCALE, SOURCE, answered, scores
 from models.ranking import Ranking, Reason, Recommended
 
 TITLES = Titles()
@@ -194,16 +194,27 @@ def test_reasons_say_what_was_asked_for() -> None:
     because = Reason("covisitation", 0.9, (("tea", 1.0),), "Because you chose “tea”.")
     engine = Ranking("ann", (Recommended("cup", 2.0, because),))
     near = [("cup", 0.3), ("pot", 0.9)]
-    answer = answered("ann", near, [1, 1], engine, "a pot")
+    answer = answered("ann", near, [1, 1], engine, "a pot", 0.1)
     first, second = (item.reason for item in answer.items)
     assert first == Reason(SOURCE, 1.0, (), "Matches what you asked for: a pot.")
     assert second is not None
     assert second.source == "covisitation"
     assert second.text == "Matches what you asked for: a pot. Because you chose “tea”."
-    assert answered("ann", [], [], Ranking("ann", ()), "x").items == ()
-    long = answered("ann", near, [1, 1], engine, "w" * 500).items[0].reason
+    assert answered("ann", [], [], Ranking("ann", ()), "x", 0.1).items == ()
+    long = answered("ann", near, [1, 1], engine, "w" * 500, 0.1).items[0].reason
     assert long is not None
     assert len(long.text) < 120
+
+
+def test_only_of_what_lies_well_above_the_usual_it_is_said_that_it_matches() -> None:
+    level = 0.1 + MATCHES / SCALE
+    near = [("pot", level + 0.01), ("cup", level - 0.01)]
+    answer = answered("ann", near, [1, 1], Ranking("ann", ()), "a pot", 0.1)
+    said = {item.item_id: item.reason.text for item in answer.items if item.reason}
+    assert said == {
+        "pot": "Matches what you asked for: a pot.",
+        "cup": "Among the nearest to what you asked for: a pot.",
+    }
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:

@@ -98,6 +98,11 @@ def test_words_find_what_fits_them_within_filters_and_say_so(kafka: Kafka, worke
     assert answer.items[0].reason.text.startswith(
         "Matches what you asked for: astronauts on another planet."
     )
+    others = ask(kafka, worker, "astronauts on another planet", filters={"any": ["food"]})
+    assert {*ids(others)} == {"cook", "bread"}
+    for each in others.items:
+        assert each.reason is not None
+        assert each.reason.text.startswith("Among the nearest to what you asked for: astronauts")
     filters = {"any": ["food", "comedy"], "where": [{"attribute": "price", "at_most": 6}]}
     answer = ask(kafka, worker, "astronauts on another planet", filters=filters)
     assert set(ids(answer)) == {"robots", "bread"}

@@ -64,6 +64,7 @@ def test_the_longest_list_of_the_longest_names_fits_into_a_record(character: str
         [1.0] * MAX_LIST,
         ranking,
         character * MAX_QUERY_CHARS,
+        0.0,
     )
     edited = blended(ranking, [EditorsList(me, dict.fromkeys(ids[:MAX_LIST], 1.0))], 0.9)
     for each in (ranking, asked, edited):
