@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated
 
 import typer
@@ -114,8 +115,6 @@ def main() -> None:
             f"no Kafka broker answers at {servers}; {advice(servers)}, or name yours with "
             "--bootstrap-servers."
         )
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
@@ -566,10 +565,11 @@ def doctor(
     import json
     from dataclasses import asdict
 
+    from models import compiled
     from streams.doctor import examine
 
     settings = _settings(config, assign, servers)
-    _use_compiled(settings)
+    compiled.use_cache(settings.cache_dir / "engine")  # one that cannot be is a finding
     colours = {"ok": "green", "warning": "yellow", "fault": "red"}
     findings = []
     for finding in examine(settings):
@@ -654,5 +654,16 @@ def _use_compiled(settings: Settings) -> Callable[[Callable[[float, str], None]]
     """Point the engine at its machine code before it is imported; returns what builds it."""
     from models import compiled
 
-    compiled.use_cache(settings.cache_dir / "engine")
+    folder = settings.cache_dir / "engine"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as fault:
+        # Code that cannot be kept would be made anew, for a minute, at every start.
+        raise SettingsError(
+            f"cannot write to the cache folder {settings.cache_dir}: {fault.strerror}. Change its "
+            "rights, or choose another with FRESHET_CACHE_DIR."
+        ) from None
+    compiled.use_cache(folder)
     return compiled.compile

@@ -310,6 +310,13 @@ class Settings(BaseSettings):
                 raise ValueError("write host:port, several with commas between")
         return servers
 
+    @field_validator("app_id")
+    @classmethod
+    def _is_no_folder(cls, app_id: str) -> str:
+        if app_id in (".", ".."):
+            raise ValueError("a name is needed, not a folder")
+        return app_id
+
     @model_validator(mode="after")
     def _can_log_in(self) -> Self:
         if self.security_protocol.startswith("SASL"):

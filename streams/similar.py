@@ -298,6 +298,8 @@ async def _asked(url: str, query: Mapping[str, str | int], kind: type[T]) -> T:
                 raise NotSeen(body.decode(errors="replace").strip())
             answer.raise_for_status()
             return msgspec.json.decode(body, type=kind)
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+        raise NotSeen(f"--url {url!r} is no address; write it as http://HOST:PORT") from None
     except (aiohttp.ClientError, TimeoutError, msgspec.MsgspecError) as error:
         nobody = isinstance(error, aiohttp.ClientConnectorError)
         why = "nothing listens there" if nobody else str(error) or type(error).__name__

@@ -227,3 +227,43 @@ def test_output_that_cannot_be_written_is_one_sentence(arguments: list[str]) -> 
     assert done.stderr == (
         "freshet: cannot write: No space left on device; make room, or write elsewhere\n"
     )
+
+
+@pytest.mark.parametrize("command", ["worker", "setup"])
+def test_a_cache_folder_that_cannot_be_is_told_before_anything_else(
+    tmp_path: Path, command: str
+) -> None:
+    taken = tmp_path / "cache"
+    taken.touch()
+    done = freshet(command, FRESHET_CACHE_DIR=str(taken))
+    assert done.returncode == 2
+    assert "cannot write to the cache folder" in done.stderr
+    assert "FRESHET_CACHE_DIR" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_finds_a_cache_folder_that_cannot_be(tmp_path: Path) -> None:
+    taken = tmp_path / "cache"
+    taken.touch()
+    done = freshet("doctor", FRESHET_CACHE_DIR=str(taken), FRESHET_BOOTSTRAP_SERVERS="127.0.0.1:1")
+    assert done.returncode == 1
+    assert "cannot be written" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize("after", [0.1, 0.3])
+def test_an_end_while_modules_are_read_is_none_of_a_fault(after: float) -> None:
+    script = f"""
+import os, signal, threading
+threading.Timer({after}, os.kill, (os.getpid(), signal.SIGINT)).start()
+from streams.__main__ import main
+main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, "similar", "tea", "--url", "http://10.255.255.1"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 130
+    assert "Traceback" not in done.stderr

@@ -128,3 +128,9 @@ def test_the_table_in_the_docs_is_the_one_the_code_gives() -> None:
 
 def test_a_password_is_never_shown() -> None:
     assert "hunter2" not in repr(load(assignments=["sasl_password=hunter2"]))
+
+
+@pytest.mark.parametrize("app_id", [".", "..", "a/b", "a b", "", "ä"])
+def test_a_group_has_a_name_that_kafka_and_paths_take(app_id: str) -> None:
+    with pytest.raises(SettingsError, match=r"^setting app_id: "):
+        load(assignments=[f"app_id={app_id}"])

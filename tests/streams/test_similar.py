@@ -136,6 +136,12 @@ def test_where_no_worker_listens_it_is_said_how_to_find_one() -> None:
         asyncio.run(look(url, "tea", 5))
 
 
+@pytest.mark.parametrize("url", ["nonsense", "http://[::1", "127.0.0.1:9464", "http://x:99999"])
+def test_what_is_no_address_is_told_as_that(url: str) -> None:
+    with pytest.raises(NotSeen, match=r"is no address; write it as http://HOST:PORT"):
+        asyncio.run(look(url, "tea", 5))
+
+
 def test_the_columns_say_in_which_way_items_are_similar() -> None:
     out = Console(file=io.StringIO(), width=100)
     near = [[Neighbour(f"{kind}-{n}", 0.5) for n in range(2)] for kind in "abc"]
