@@ -1,7 +1,8 @@
 """The engine's answer.
 
-Structs of msgspec, since twenty are made for every list: one costs a sixteenth of a frozen
+Structs of msgspec, since over thirty are made for every list: one costs a sixteenth of a frozen
 dataclass. They refer to nothing that could refer to them, so Python's collector passes them over.
+They are published as they are (`streams.messages`): their fields are those of the message.
 """
 
 from __future__ import annotations
@@ -13,17 +14,24 @@ SAID_CHARS = 80
 liked, and a list of a hundred items is one record."""
 
 
+class Because(Struct, frozen=True, gc=False):
+    """One of the user's own items that led to the recommended one; its share of that (0 to 1)."""
+
+    item_id: str
+    share: float
+
+
 class Reason(Struct, frozen=True, gc=False):
     """Why an item is in the list.
 
     source: the source without whose evidence the item's score would fall most, and its `share` of
     all the falls (0 to 1). because_of: the user's own items without which it would fall most,
-    with their shares. text: the same as a sentence.
+    strongest first. text: the same as a sentence.
     """
 
     source: str
     share: float
-    because_of: tuple[tuple[str, float], ...]
+    because_of: tuple[Because, ...]
     text: str
 
 

@@ -22,7 +22,7 @@ from models.ids import Ids
 from models.interactions import Interactions, Past
 from models.newcomers import Newcomers
 from models.numeric import widened
-from models.ranking import Ranking, Reason, Recommended, cut
+from models.ranking import Because, Ranking, Reason, Recommended, cut
 from models.reasons import CATALOGUE, EXPLORE, NAMED, SOURCES
 from models.reasons import sentence as reasons_in_words
 from models.settings import EngineSettings
@@ -505,7 +505,7 @@ class Recommender:
         return self._state.covisitation.norm
 
     def _second(self, now: float) -> int:
-        return int(engine.second_of(self._state.time, _usable(np.array([now], np.float64))[0]))
+        return int(engine.second_of(self._state.time, _usable_time(now)))
 
     def _shown(self) -> NDArray[np.float32]:
         """What may be recommended: `_norm` without what is hidden."""
@@ -684,7 +684,7 @@ class Recommender:
             users,
             np.zeros(len(users), np.int8),
             np.zeros(len(users), np.float32),
-            _usable(np.full(len(users), now, np.float64)),
+            np.full(len(users), _usable_time(now)),
             0,
             norm,
             excluded,
@@ -693,15 +693,17 @@ class Recommender:
             self._given_out,
             answers,
         )
-        name = self._items.name
-        listed = zip(answers.items.ravel().tolist(), answers.scores.ravel().tolist(), strict=True)
+        item_ids = self._items.names
         told: Iterable[Reason | None] = self._reasons(answers) if why else repeat(None)
+        listed = zip(
+            answers.items.ravel().tolist(), answers.scores.ravel().tolist(), told, strict=False
+        )
         recommended = [
-            Recommended(name(item), score, reason)
-            for (item, score), reason in zip(listed, told, strict=False)
+            Recommended(item_ids[item], score, reason)
+            for item, score, reason in listed
             if item >= 0
         ]
-        ends = np.cumsum(np.count_nonzero(answers.items >= 0, axis=1)).tolist()
+        ends = [*itertools.accumulate((answers.items >= 0).sum(axis=1).tolist())]
         return [
             Ranking(user, tuple(recommended[begin:end]), tried)
             for user, begin, end, tried in zip(
@@ -753,18 +755,24 @@ class Recommender:
         Flat lists of numbers: with lists of lists, Python's collector took 15 % of the time of a
         list with reasons.
         """
-        name = self._items.name
-        for source, share, causes, parts in zip(
+        item_ids, causes = self._items.names, answers.causes.ravel().tolist()
+        named = [
+            Because(item_ids[cause], share) if cause >= 0 else None
+            for cause, share in zip(causes, answers.cause_shares.ravel().tolist(), strict=True)
+        ]
+        said: dict[tuple[int, int], str] = {}  # the lists of a turn say the same again and again
+        for source, share, cause, because_of in zip(
             answers.source.ravel().tolist(),
             answers.share.ravel().tolist(),
-            zip(*answers.causes.reshape(-1, NAMED).T.tolist(), strict=True),
-            zip(*answers.cause_shares.reshape(-1, NAMED).T.tolist(), strict=True),
+            causes[::NAMED],
+            zip(*[iter(named)] * NAMED, strict=True),
             strict=True,
         ):
-            named = zip(causes, parts, strict=True)
-            because_of = tuple([(name(cause), part) for cause, part in named if cause >= 0])
-            cause = self._title(causes[0]) if because_of else None
-            yield Reason(SOURCES[source], share, because_of, reasons_in_words(source, cause))
+            text = said.get((source, cause))
+            if text is None:
+                title = self._title(cause) if cause >= 0 else None
+                text = said[source, cause] = reasons_in_words(source, title)
+            yield Reason(SOURCES[source], share, tuple(filter(None, because_of)), text)
 
     def _title(self, item: int) -> str:
         facts = self._described.get(item)
@@ -787,3 +795,8 @@ def _as_number(content: bytes) -> int:
 def _usable(times: NDArray[np.float64]) -> NDArray[np.float64]:
     """The same times; NO_TIME for what is no number or lies tens of thousands of years away."""
     return np.where(np.abs(times) < MOST_TIME, times, engine.NO_TIME).astype(np.float64)
+
+
+def _usable_time(now: float) -> float:
+    """The same of one time."""
+    return float(now) if abs(now) < MOST_TIME else engine.NO_TIME

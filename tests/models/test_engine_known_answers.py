@@ -103,7 +103,7 @@ def test_the_reason_names_the_item_that_led_there() -> None:
     first = recommender.recommend(["ann"], 3e6 + 9100)[0].items[0]
     assert first.item_id == "p7.1"
     assert first.reason is not None
-    assert first.reason.because_of[0][0] == "p7.0"
+    assert first.reason.because_of[0].item_id == "p7.0"
     assert 0 < first.reason.share <= 1
     assert "Moon (2009)" in first.reason.text
 

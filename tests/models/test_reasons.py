@@ -66,7 +66,7 @@ def tried(
                     engine, user, now, shown.item_id
                 )
                 entries[:, 0] = items
-            fall = falls[shown.reason.because_of[0][0]]
+            fall = falls[shown.reason.because_of[0].item_id]
             worse = sum(other > fall for other in falls.values())
             yield Named(worse == 0, fall > 0, worse / (len(falls) - 1))
 
@@ -173,7 +173,7 @@ def test_what_only_one_source_can_know_is_put_down_to_it() -> None:
     assert ranking.items[0].item_id == "p7.b"
     assert ranking.items[0].reason is not None
     assert ranking.items[0].reason.source == "covisitation"
-    assert ranking.items[0].reason.because_of[0][0] == "p7.a"
+    assert ranking.items[0].reason.because_of[0].item_id == "p7.a"
 
 
 def test_shares_of_own_items_are_shares() -> None:
@@ -182,11 +182,11 @@ def test_shares_of_own_items_are_shares() -> None:
         for shown in ranking.items:
             assert shown.reason is not None
             assert 0 < shown.reason.share <= 1
-            shares = [share for _, share in shown.reason.because_of]
+            shares = [own.share for own in shown.reason.because_of]
             assert shares == sorted(shares, reverse=True)
             assert all(share > 0 for share in shares)
             assert sum(shares) <= 1.0001
-            assert len({name for name, _ in shown.reason.because_of}) == len(shares)
+            assert len({own.item_id for own in shown.reason.because_of}) == len(shares)
 
 
 def test_an_item_without_which_nothing_falls_is_not_named() -> None:

@@ -21,7 +21,7 @@ from models.content.conversation import (
 from models.content.titles import Titles
 from models.content.utterance import LESS, RULED_OUT, understood
 from models.content.words import MATCHES, SCALE, SOURCE, answered, scores
-from models.ranking import Ranking, Reason, Recommended
+from models.ranking import Because, Ranking, Reason, Recommended
 
 TITLES = Titles()
 TITLES.upsert(
@@ -191,7 +191,7 @@ def test_the_score_is_what_fits_times_what_this_user_would_take() -> None:
 
 
 def test_reasons_say_what_was_asked_for() -> None:
-    because = Reason("covisitation", 0.9, (("tea", 1.0),), "Because you chose “tea”.")
+    because = Reason("covisitation", 0.9, (Because("tea", 1.0),), "Because you chose “tea”.")
     engine = Ranking("ann", (Recommended("cup", 2.0, because),))
     near = [("cup", 0.3), ("pot", 0.9)]
     answer = answered("ann", near, [1, 1], engine, "a pot", 0.1)

@@ -7,13 +7,14 @@ import doctest
 import pytest
 
 import models.ranking
+import schemas
 from models.catalogue import ItemFacts
 from models.content.words import answered
 from models.editorial import EditorsList, blended
 from models.interactions import Interactions, Kind
-from models.ranking import Ranking
+from models.ranking import Because, Ranking, Reason, Recommended
 from models.recommender import Recommender
-from schemas import Cause
+from schemas import Cause, RecommendedItem, decode_recommendation
 from schemas.limits import (
     MAX_ID_CHARS,
     MAX_LIST,
@@ -31,6 +32,26 @@ ITEMS = MAX_LIST + 30
 
 def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(models.ranking).failed == 0
+
+
+def test_what_the_engine_says_of_an_item_is_what_is_published() -> None:
+    for ours, published in (
+        (Recommended, RecommendedItem),
+        (Reason, schemas.Reason),
+        (Because, schemas.Because),
+    ):
+        assert ours.__struct_fields__ == published.__struct_fields__
+    why = Reason("content", 0.75, (Because("pot", 0.5), Because("cup", 0.25)), "Of a kind.")
+    ranking = Ranking("ann", (Recommended("tea", 1.5, why), Recommended("mug", -0.5, None)))
+    cause = Cause("events", 3, 17, event_id="7f3c")
+    message = decode_recommendation(outgoing(ranking, cause=cause, model_version="5-9").value)
+    theirs = [schemas.Because("pot", 0.5), schemas.Because("cup", 0.25)]
+    assert message.items == [
+        RecommendedItem("tea", 1.5, schemas.Reason("content", 0.75, theirs, "Of a kind.")),
+        RecommendedItem("mug", -0.5),
+    ]
+    assert (message.recommendation_id, message.user_id) == ("events-3-17", "ann")
+    assert (message.cause, message.model_version) == (cause, "5-9")
 
 
 def size_of(ranking: Ranking, character: str) -> int:
