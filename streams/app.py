@@ -68,7 +68,7 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     profiles = Profiles(settings, engine, metrics)
     reranking = Reranking(settings, engine, replica.segments, metrics)
     answers = Answers(settings, intake, replica.erased, publisher, metrics)
-    words = content and Words(settings, content, engine, reranking, answers, metrics)
+    words = content and Words(settings, app, content, engine, reranking, answers, metrics)
     catalogue = Catalogue(
         settings, engine, metrics, told=[content.told, words.told] if content and words else []
     )
@@ -124,7 +124,8 @@ def build(settings: Settings, dead_letter_room: int) -> Parts:
     _attach(app, settings.topic("rules"), rule_path.process, watch, seldom=True)
     _attach(app, settings.topic("editorial"), editorial_path.process, watch, seldom=True)
     _attach(app, settings.topic("profiles"), profile_path.process, watch, seldom=True)
-    _attach(app, settings.topic("requests"), request_path.process, watch)
+    room = words.room if words else None
+    _attach(app, settings.topic("requests"), request_path.process, watch, room=room)
     _attach(app, settings.topic("erasures"), erasure_path.process, watch, seldom=True)
     # The snapshot before what is learned on top of it, and who is not to be learned from before
     # what is learned; the group is joined by a worker that knows all there is to know.
@@ -141,9 +142,19 @@ Process = Callable[[Fetched], Awaitable[asyncio.Future[Any] | None]]
 
 
 def _attach(
-    app: ChunkApp, topic: str, process: Process, watch: Watch, *, seldom: bool = False
+    app: ChunkApp,
+    topic: str,
+    process: Process,
+    watch: Watch,
+    *,
+    seldom: bool = False,
+    room: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Make `process` the agent of `topic`."""
+    """Make `process` the agent of `topic`.
+
+    room: waits until more may be taken, where much may come that is acknowledged later. What waits
+    for that is not in hand, or it would be taken for a stall; soon more waits on the brokers.
+    """
 
     async def agent(stream: AsyncIterator[Fetched]) -> None:
         places = asyncio.Semaphore(_FETCHES_IN_HAND)
@@ -162,6 +173,8 @@ def _attach(
         async with asyncio.TaskGroup() as group:
             async for fetched in stream:
                 await places.acquire()
+                if room is not None:
+                    await room()
                 group.create_task(handle(fetched))
 
     app.agent(app.chunk_topic(topic, seldom=seldom), name=f"freshet.{topic}")(agent)

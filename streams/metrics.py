@@ -103,6 +103,11 @@ class Metrics:
             buckets=_LATENCY_BUCKETS,
             registry=r,
         )
+        self.words_waiting = Gauge(
+            "freshet_words_waiting",
+            "Requests in words that were taken and wait to be answered.",
+            registry=r,
+        )
         self.disagreeing = Gauge(
             "freshet_disagreeing_workers",
             "Workers of the group whose settings make them learn otherwise than this one.",

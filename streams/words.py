@@ -8,7 +8,7 @@
     6. publish
 
 One after another, in the order they came, so that a session's turns stay in order. Requests without
-words, and events, wait for none of this.
+words, and events, wait for none of this; requests do where so many wait that no more are taken.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence, Set
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -46,12 +45,15 @@ from streams.publisher import Outgoing
 from streams.replica import Replica
 from streams.reranking import Reranking, choice_of_request
 from streams.settings import Settings
+from streams.transport import ChunkApp
 
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 16
-_MOST_WAITING = 1_000
-"""More who ask in words would wait for minutes, and be gone."""
+_MOST_WAITING = 10_000
+_MOST_BYTES_WAITING = 64 << 20
+"""Of their records. Either bounds the memory they take, and how long requests without words are not
+held up by them; more wait on the brokers, with all that comes behind."""
 
 Vector = NDArray[np.float32]
 
@@ -69,6 +71,7 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
     def __init__(
         self,
         settings: Settings,
+        app: ChunkApp,
         content: Content,
         engine: Engine,
         reranking: Reranking,
@@ -81,7 +84,11 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
         self._titles = Titles()
         self._conversations = Conversations(60 * settings.conversation_minutes)
         self._waiting: deque[_Asked] = deque()
+        self._bytes_waiting = 0
         self._something_came = asyncio.Event()
+        self._room = asyncio.Event()
+        self._look_for_room()
+        app.on_partitions_revoked.connect(self._on_revoked)
 
     def told(self, _partition: int, upserts: Sequence[ItemFacts], deletes: Sequence[str]) -> None:
         """Take note of the titles of a change in the catalogue."""
@@ -93,26 +100,37 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
         self._conversations.forget(users)
 
     def ask(self, taken: Taken[Request]) -> asyncio.Future[None]:
-        """Have a request answered; what is returned is resolved when that is on the brokers.
-
-        Raises:
-            Rejected: too many are waiting.
-        """
-        if len(self._waiting) >= _MOST_WAITING:
-            raise Rejected(
-                RejectReason.LEARNER_FAILED,
-                f"query: {_MOST_WAITING:,} requests in words are waiting; ask again later",
-            )
+        """Have a request answered; what is returned is resolved when that is on the brokers."""
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(_Asked(taken, done))
+        self._bytes_waiting += len(taken.record.value)
+        self._look_for_room()
         self._something_came.set()
         return done
+
+    async def room(self) -> None:
+        """Wait until so few wait that more requests may be taken."""
+        await self._room.wait()
+
+    def _look_for_room(self) -> None:
+        self._metrics.words_waiting.set(len(self._waiting))
+        if len(self._waiting) < _MOST_WAITING and self._bytes_waiting < _MOST_BYTES_WAITING:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    async def _on_revoked(self, _app: ChunkApp, revoked: object, **_: object) -> None:
+        """What is not committed comes again, to whoever gets the partitions."""
+        del revoked
+        self._waiting.clear()
+        self._bytes_waiting = 0
+        self._look_for_room()
 
     @Service.task
     async def _answer_all(self) -> None:
         while not self.should_stop:
             self._something_came.clear()
-            asked = list(islice(self._waiting, _AT_ONCE))
+            asked = self._take_some()
             if not asked:
                 await self._something_came.wait()
                 continue
@@ -123,9 +141,14 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
                 await self.crash(error)
                 return
             for each in asked:
-                self._waiting.popleft()
                 if not each.done.done():
                     each.done.set_result(None)
+
+    def _take_some(self) -> list[_Asked]:
+        asked = [self._waiting.popleft() for _ in range(min(_AT_ONCE, len(self._waiting)))]
+        self._bytes_waiting -= sum(len(each.taken.record.value) for each in asked)
+        self._look_for_room()
+        return asked
 
     async def _answer_some(self, asked: Sequence[_Asked]) -> None:
         said = [understood(each.taken.message.query or "", self._titles) for each in asked]

@@ -48,12 +48,18 @@ class RequestPath:
         taken, dead = self._intake.take(fetched.records, decode_request, now_ms)
         answers: list[Answer] = []
         in_words: list[asyncio.Future[None]] = []
+        without: list[Taken[Request]] = []
+        # Before anything is waited for, as a session's next turn may come with the next fetch.
         for asked in taken:
+            if not plain(asked.message.query or ""):
+                without.append(asked)
+            elif self._words is None:
+                dead.append(self._answers.refused(asked, _NO_WORDS))
+            else:
+                in_words.append(self._words.ask(asked))
+        for asked in without:
             try:
-                if plain(asked.message.query or ""):
-                    in_words.append(self._ask_in_words(asked))
-                else:
-                    answers.append(await self._answer(asked, now_ms / 1000))
+                answers.append(await self._answer(asked, now_ms / 1000))
             except Exception as error:
                 dead.append(self._answers.refused(asked, error))
         await self._answers.publish(answers, dead)
@@ -62,11 +68,6 @@ class RequestPath:
             self._metrics.answer.observe(max(0.0, (published_ms - record.timestamp) / 1000))
         self._metrics.requests.inc(len(taken) - len(in_words))
         return asyncio.gather(*in_words) if in_words else None
-
-    def _ask_in_words(self, asked: Taken[Request]) -> asyncio.Future[None]:
-        if self._words is None:
-            raise _NO_WORDS
-        return self._words.ask(asked)
 
     async def _answer(self, asked: Taken[Request], now: float) -> Answer:
         def work(replica: Replica) -> tuple[Ranking, str]:
