@@ -488,8 +488,8 @@ class Recommender:
         """Live quality: by strategy, how often the item taken stood among its first ten before the
         event was learned, of how many events measured."""
         return {
-            name: (int(hits), int(scored))
-            for name, (hits, scored) in zip(STRATEGY_NAMES, self._state.hits, strict=True)
+            name: (hits, scored)
+            for name, (hits, scored) in zip(STRATEGY_NAMES, self._state.hits.tolist(), strict=True)
         }
 
     def memory(self) -> dict[str, float]:

@@ -17,6 +17,7 @@ class Quality:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._board: dict[str, tuple[int, int]] = {}
         self._drift: QualityDrift | None = None
         self._plugin_out = False
 
@@ -24,8 +25,10 @@ class Quality:
         """Call after each turn of the engine, in its thread."""
         self._metrics.model_events.set(recommender.events)
         board = recommender.scoreboard()
-        self._metrics.score(board)
-        self._observe_drift(*board["freshet"])
+        if board != self._board:  # of most short turns, no event was measured
+            self._board = board
+            self._metrics.score(board)
+            self._observe_drift(*board["freshet"])
         if isinstance(recommender, Plugged):
             self._observe_plugin(recommender)
 
