@@ -148,12 +148,13 @@ def _attach(
     watch: Watch,
     *,
     seldom: bool = False,
-    room: Callable[[], Awaitable[None]] | None = None,
+    room: Callable[[], Awaitable[bool]] | None = None,
 ) -> None:
     """Make `process` the agent of `topic`.
 
-    room: waits until more may be taken, where much may come that is acknowledged later. What waits
-    for that is not in hand, or it would be taken for a stall; soon more waits on the brokers.
+    room: waits until more may be taken, where much may come that is acknowledged later; says
+    whether it still may. What waits for that is not in hand, or it would be taken for a stall; soon
+    more waits on the brokers.
     """
 
     async def agent(stream: AsyncIterator[Fetched]) -> None:
@@ -173,9 +174,10 @@ def _attach(
         async with asyncio.TaskGroup() as group:
             async for fetched in stream:
                 await places.acquire()
-                if room is not None:
-                    await room()
-                group.create_task(handle(fetched))
+                if room is None or await room():
+                    group.create_task(handle(fetched))
+                else:  # it comes again behind what came before it, to whoever gets the partitions
+                    places.release()
 
     app.agent(app.chunk_topic(topic, seldom=seldom), name=f"freshet.{topic}")(agent)
 

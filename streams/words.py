@@ -85,6 +85,7 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
         self._conversations = Conversations(60 * settings.conversation_minutes)
         self._waiting: deque[_Asked] = deque()
         self._bytes_waiting = 0
+        self._revocations = 0
         self._something_came = asyncio.Event()
         self._room = asyncio.Event()
         self._look_for_room()
@@ -108,9 +109,12 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
         self._something_came.set()
         return done
 
-    async def room(self) -> None:
-        """Wait until so few wait that more requests may be taken."""
+    async def room(self) -> bool:
+        """Wait until so few wait that more requests may be taken; whether the partitions of those
+        in hand are still ours."""
+        revocations = self._revocations
         await self._room.wait()
+        return revocations == self._revocations
 
     def _look_for_room(self) -> None:
         self._metrics.words_waiting.set(len(self._waiting))
@@ -122,6 +126,7 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
     async def _on_revoked(self, _app: ChunkApp, revoked: object, **_: object) -> None:
         """What is not committed comes again, to whoever gets the partitions."""
         del revoked
+        self._revocations += 1
         self._waiting.clear()
         self._bytes_waiting = 0
         self._look_for_room()

@@ -191,6 +191,27 @@ def test_what_waits_is_left_to_who_gets_the_partitions() -> None:
     asyncio.run(work())
 
 
+def test_what_waits_for_room_is_left_to_them_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken, it would be answered before what came before it, which comes again."""
+    monkeypatch.setattr("streams.words._MOST_WAITING", 1)
+
+    async def work() -> None:
+        worker = Worker()
+        answering = worker.start()
+        fetches = [fetched(n, **{f"words{n}": "a film"}) for n in range(3)]
+        serving = asyncio.create_task(worker.serve(fetches))
+        await asyncio.sleep(0.1)  # the first is with the encoder, one waits, one waits for room
+        revoked: Any = None
+        await worker.words._on_revoked(revoked, revoked)
+        worker.encoder.set()
+        await serving
+        await rest()
+        assert worker.published.ids == ["words0"]
+        answering.cancel()
+
+    asyncio.run(work())
+
+
 def test_turns_stay_in_order_where_requests_without_words_are_slow() -> None:
     async def work() -> None:
         worker = Worker()
