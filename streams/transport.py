@@ -451,6 +451,13 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         finally:
             commit.cancel()  # unless it is done; also when this is cancelled
 
+    async def on_thread_stop(self) -> None:
+        # Leaving the group would wait 90 s for a broker that keeps the connection and is silent.
+        # Unless it is told, the group waits until the session is over.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.consumer.app.drain_timeout_s):
+                await super().on_thread_stop()
+
     def _start_thread(self) -> None:
         try:
             super()._start_thread()

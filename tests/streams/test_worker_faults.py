@@ -1,11 +1,13 @@
 """What a worker does when what it stands on goes away."""
 
 import json
+import signal
 import socket
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from confluent_kafka import Producer
 from kafka import Kafka
@@ -70,6 +72,23 @@ def test_a_worker_is_ended_also_while_its_broker_is_away(
         worker.wait_for_metric("freshet_model_events", 200)
         broker.kill()  # what was learned last is not committed yet
         assert worker.terminate(timeout_s=40) == 0
+
+
+def test_a_worker_is_ended_also_while_its_broker_is_silent(
+    broker: EmbeddedBroker, cache_dir: Path, tmp_path: Path
+) -> None:
+    with broker, Worker(broker.bootstrap_servers, "", cache_dir, tmp_path) as worker:
+        kafka = Kafka(broker.bootstrap_servers)
+        kafka.produce("events", events(0, 200))
+        worker.wait_for_metric("freshet_model_events", 200)
+        (java,) = psutil.Process(broker.guard_pid).children()
+        java.send_signal(signal.SIGSTOP)
+        try:
+            assert worker.terminate(timeout_s=40) == 0
+        finally:
+            java.send_signal(signal.SIGCONT)
+        assert "model saved" in worker.log
+        assert "Traceback" not in worker.log
 
 
 def test_a_worker_started_before_its_broker_waits_for_it(
