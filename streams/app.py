@@ -163,6 +163,7 @@ def _attach(
         async def handle(fetched: Fetched) -> None:
             with watch.working_on(fetched):
                 later = await process(fetched)
+            fetched.let_go()
             if later is None:
                 fetched.ack()
             else:

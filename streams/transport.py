@@ -70,7 +70,8 @@ _SELDOM_EVERY_S: Final = 0.05
 class Chunk:
     """Records of one partition in log order: at least one, at most `broker_max_poll_records`.
 
-    records           aiokafka's records: key and value in bytes, offset, timestamp (ms), headers
+    records           aiokafka's records: key and value in bytes, offset, timestamp (ms), headers;
+                      the last alone after `Fetched.let_go`
     topic, partition  where they came from
     high_watermark    offset the next record of the partition was to have when these were fetched
     received_at       `time.monotonic()` when this process got them
@@ -125,6 +126,12 @@ class Fetched:
         """All of their records; those of a partition in the order of the log."""
         return [record for chunk in self.chunks for record in chunk.records]
 
+    def let_go(self) -> None:
+        """Free the records but the last of each chunk, whose offset is what is committed: that may
+        have to wait, for what lies before it too."""
+        for chunk in self.chunks:
+            chunk.records = chunk.records[-1:]
+
     def ack(self) -> None:
         """Acknowledge each chunk."""
         for chunk in self.chunks:
@@ -146,8 +153,9 @@ class ChunkSchema(faust.Schema):  # type: ignore[misc]
 class ChunkApp(faust.App):  # type: ignore[misc]
     """A Faust app whose topics are chunk topics.
 
-    drain_timeout_s   how long a rebalance or a stop waits for the chunks agents are working on; a
-                      rebalance itself ends without us after `broker_rebalance_timeout`, 60 s
+    drain_timeout_s   how long a rebalance or a stop waits for the chunks agents are working on, and
+                      then a stop for a commit; a rebalance itself ends without us after
+                      `broker_rebalance_timeout`, 60 s
 
     The settings below are what makes it fast and safe; arguments override them. An agent that
     raises ends the process: its chunk is not acknowledged, so nothing behind it could ever be
@@ -340,8 +348,9 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             remaining = give_up - time.monotonic()
             if remaining <= 0:
                 self.log.warning(
-                    "gave up waiting for %r after %s s: it will be processed again",
-                    working,
+                    "gave up waiting for %d chunks of %s after %s s: they will be processed again",
+                    len(working),
+                    ", ".join(sorted({f"{chunk.topic}-{chunk.partition}" for chunk in working})),
                     timeout_s,
                 )
                 break

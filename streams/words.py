@@ -52,8 +52,8 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 16
 _MOST_WAITING = 10_000
 _MOST_BYTES_WAITING = 64 << 20
-"""Of their records. Either bounds the memory they take, and how long requests without words are not
-held up by them; more wait on the brokers, with all that comes behind."""
+"""Of their records. More than either would take too much memory: they wait on the brokers, and
+requests without words that come behind them wait there too."""
 
 Vector = NDArray[np.float32]
 

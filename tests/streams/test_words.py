@@ -138,11 +138,14 @@ def test_what_is_too_much_waits_on_the_brokers_and_is_no_stall(
         fetches = [fetched(n, **{f"plain{n}": None, f"words{n}": "a film"}) for n in range(6)]
         # The first is with the encoder, and three wait.
         serving = asyncio.create_task(worker.serve(fetches))
-        await asyncio.sleep(0.1)
+        for _ in fetches:
+            await rest()
         assert worker.published.ids == ["plain0", "plain1", "plain2", "plain3"]
         later = 1000.0
         assert worker.watch.live() is None
         assert not any(each.chunks[0].acked for each in fetches)
+        # Of what was taken, no more is held than has to be.
+        assert [len(each.records) for each in fetches] == [1, 1, 1, 1, 2, 2]
 
         worker.encoder.set()
         await serving
