@@ -71,7 +71,7 @@ def test_a_worker_is_ended_also_while_its_broker_is_away(
         kafka.produce("events", events(0, 200))
         worker.wait_for_metric("freshet_model_events", 200)
         broker.kill()  # what was learned last is not committed yet
-        assert worker.terminate(timeout_s=40) == 0
+        assert worker.terminate(timeout_s=30) == 0
 
 
 def test_a_worker_is_ended_also_while_its_broker_is_silent(
