@@ -25,7 +25,7 @@ class Quality:
         """Call after each turn of the engine, in its thread."""
         self._metrics.model_events.set(recommender.events)
         board = recommender.scoreboard()
-        if board != self._board:  # of most short turns, no event was measured
+        if board != self._board:  # in most short turns no event is measured
             self._board = board
             self._metrics.score(board)
             self._observe_drift(*board["freshet"])

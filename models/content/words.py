@@ -33,8 +33,8 @@ SCALE = 20.0
 """Nats per unit of cosine: the scale that the encoder was trained with."""
 
 MATCHES = float(np.log(10))
-"""Nats by which words lift what is said to match them above the mean of all items: it is ten times
-as likely by them as an item at random."""
+"""Nats by which words lift what is said to match them above the mean of all items: by them it is
+ten times as likely as an item that lies as near to them as items do in the mean."""
 
 ENGINE_SHARE = 0.5
 CONSIDERED = 200
