@@ -18,7 +18,10 @@ def use_cache(path: Path) -> None:
 
 def is_compiled() -> bool:
     """Whether `compile` has finished for exactly these sources on this kind of machine."""
-    return _finished().exists()
+    try:
+        return _finished().exists()
+    except OSError:  # there is no looking into the folder
+        return False
 
 
 def compile(progress: Callable[[float, str], None] | None = None) -> None:

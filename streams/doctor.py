@@ -65,16 +65,20 @@ def _python() -> Finding:
 
 def _folder(what: str, path: Path) -> Finding:
     existing = path
-    while not existing.exists():
-        existing = existing.parent
-    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+    try:
+        while not existing.exists():
+            existing = existing.parent
+        usable = existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
+        there = "" if path.exists() else " (not there yet; made when it is needed)"
+    except OSError:  # there is no looking into it
+        usable = False
+    if not usable:
         return Finding(
             what,
             "fault",
             f"{path} cannot be written; change its rights or choose another with "
             f"FRESHET_{what.split()[0].upper()}_DIR",
         )
-    there = "" if path.exists() else " (not there yet; made when it is needed)"
     return Finding(what, "ok", f"{path}{there}")
 
 

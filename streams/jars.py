@@ -58,10 +58,16 @@ def fetch_jars(cache_dir: Path, progress: Callable[[float, str], None] | None = 
 
 
 def jars(cache_dir: Path) -> list[Path]:
-    """The cached class path. Raises `BrokerError` when a jar is absent; never fetches."""
+    """The cached class path; never fetches. Raises `BrokerError` when a jar is not to be seen."""
     folder = _folder(cache_dir)
     paths = [folder / jar.file_name for jar in _locked()]
-    absent = [path for path in paths if not path.exists()]
+    try:
+        absent = [path for path in paths if not path.exists()]
+    except OSError as error:
+        raise BrokerError(
+            f"cannot read the cache folder {cache_dir}: {error.strerror}. Change its rights, or "
+            "choose another with FRESHET_CACHE_DIR."
+        ) from error
     if absent:
         raise BrokerError(
             f"{len(absent)} of the {len(paths)} jars of Apache Kafka {KAFKA_VERSION} are not in "

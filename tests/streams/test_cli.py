@@ -251,6 +251,20 @@ def test_the_doctor_finds_a_cache_folder_that_cannot_be(tmp_path: Path) -> None:
     assert "cannot be written" in " ".join(done.stdout.split())
 
 
+def test_a_cache_folder_that_cannot_be_looked_into_is_told_as_that(tmp_path: Path) -> None:
+    """A name that is too long stands for missing rights, which nothing misses that runs as root."""
+    taken = str(tmp_path / ("cache" * 100))
+    servers = "127.0.0.1:1"
+    done = freshet("doctor", FRESHET_CACHE_DIR=taken, FRESHET_BOOTSTRAP_SERVERS=servers)
+    assert done.returncode == 1
+    assert "cannot be written" in " ".join(done.stdout.split())
+    assert "cannot read the cache folder" in " ".join(done.stdout.split())
+    done = freshet("broker", "--data-dir", str(tmp_path / "data"), FRESHET_CACHE_DIR=taken)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "FRESHET_CACHE_DIR" in done.stderr
+
+
 @pytest.mark.parametrize("after", [0.1, 0.3])
 def test_ctrl_c_while_modules_are_read_is_no_fault(after: float) -> None:
     script = f"""
