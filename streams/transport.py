@@ -154,8 +154,8 @@ class ChunkApp(faust.App):  # type: ignore[misc]
     """A Faust app whose topics are chunk topics.
 
     drain_timeout_s   how long a rebalance or a stop waits for the chunks agents are working on, and
-                      then a stop for a commit; a rebalance itself ends without us after
-                      `broker_rebalance_timeout`, 60 s
+                      then a stop for a commit, and to leave the group; a rebalance itself ends
+                      without us after `broker_rebalance_timeout`, 60 s
 
     The settings below are what makes it fast and safe; arguments override them. An agent that
     raises ends the process: its chunk is not acknowledged, so nothing behind it could ever be

@@ -84,7 +84,7 @@ def test_a_worker_is_ended_also_while_its_broker_is_silent(
         (java,) = psutil.Process(broker.guard_pid).children()
         java.send_signal(signal.SIGSTOP)
         try:
-            assert worker.terminate(timeout_s=40) == 0
+            assert worker.terminate(timeout_s=30) == 0
         finally:
             java.send_signal(signal.SIGCONT)
         assert "model saved" in worker.log
