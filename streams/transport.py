@@ -460,6 +460,10 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         finally:
             commit.cancel()  # unless it is done; also when this is cancelled
 
+    async def on_start(self) -> None:
+        # A broker that is silent would be waited for longer than an end may take.
+        await self.wait(super().on_start())
+
     async def on_thread_stop(self) -> None:
         # Leaving the group would wait 90 s for a broker that keeps the connection and is silent.
         # Unless it is told, the group waits until the session is over.

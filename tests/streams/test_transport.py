@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from faust.types import TP
 from kafka import Kafka
 
 from streams.broker import EmbeddedBroker
-from streams.transport import Chunk, ChunkConsumer, _ConsumerThread, _paced
+from streams.transport import Chunk, ChunkApp, ChunkConsumer, _ConsumerThread, _paced
 
 QUICK_TO_NOTICE = {"broker_session_timeout": 2.0, "broker_heartbeat_interval": 0.3}
 """A group that notices a dead member after two seconds instead of ten."""
@@ -507,3 +508,20 @@ def test_a_broker_rests_between_two_fetches_and_for_nothing_else():
     first, second, other = asyncio.run(times())
     assert second - first >= 0.19
     assert other - second < 0.1
+
+
+def test_a_start_that_waits_for_a_silent_broker_can_be_ended() -> None:
+    async def work() -> float:
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            app = ChunkApp("silence", broker=f"kafka://127.0.0.1:{silent.getsockname()[1]}")
+            thread = app.consumer._new_consumer_thread()
+            starting = asyncio.create_task(thread.start())
+            await asyncio.sleep(0.5)
+            began = time.monotonic()
+            await thread.stop()
+            await starting
+            return time.monotonic() - began
+
+    assert asyncio.run(work()) < 10  # a request's 90 s otherwise
