@@ -269,7 +269,7 @@ def test_a_cache_folder_that_cannot_be_looked_into_is_told_as_that(tmp_path: Pat
 def test_ctrl_c_while_modules_are_read_is_no_fault(after: float) -> None:
     script = f"""
 import os, signal, threading
-signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
 threading.Timer({after}, os.kill, (os.getpid(), signal.SIGINT)).start()
 from streams.__main__ import main
 main()
