@@ -75,7 +75,12 @@ Json = Annotated[bool, typer.Option("--json", help="Write JSON for a program to 
 
 def main() -> None:
     """Entry point: known faults become one sentence and exit code 2."""
-    from aiokafka.errors import InvalidTimestampError, KafkaConnectionError
+    from aiokafka.errors import (
+        InvalidTimestampError,
+        KafkaConnectionError,
+        NodeNotReadyError,
+        RequestTimedOutError,
+    )
 
     from streams.ask import NoAnswer
     from streams.broker import BrokerError, advice
@@ -108,12 +113,14 @@ def main() -> None:
             "the broker refuses the time of what was to be sent: this machine's clock and the "
             "broker's differ by minutes; set them right."
         )
-    except KafkaConnectionError as fault:
+    except (KafkaConnectionError, NodeNotReadyError, RequestTimedOutError) as fault:
         where = re.findall(r"\('([^']*)', (\d+)", str(fault))  # as aiokafka writes addresses
-        servers = ", ".join(f"{host}:{port}" for host, port in where) or str(fault)
+        servers = ", ".join(f"{host}:{port}" for host, port in where)
         _complain(
             f"no Kafka broker answers at {servers}; {advice(servers)}, or name yours with "
             "--bootstrap-servers."
+            if servers
+            else f"the Kafka broker went away ({fault}); try again when it is back."
         )
     except BrokenPipeError:
         sys.stderr.close()

@@ -11,7 +11,6 @@ from typing import NamedTuple, TypeVar
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
-    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
@@ -81,8 +80,8 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
             try:
                 await self._producer.start()
                 return
-            except KafkaConnectionError:
-                if asyncio.get_running_loop().time() > deadline:
+            except KafkaError as error:
+                if not error.retriable or asyncio.get_running_loop().time() > deadline:
                     raise
                 log.warning("no broker, trying again", servers=self._settings.bootstrap_servers)
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -10,7 +10,7 @@ import time
 import faust.worker
 import structlog
 import uvloop
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaError
 
 from models import compiled
 from models.plugged import PluginError
@@ -38,7 +38,7 @@ def run_worker(settings: Settings) -> int:
 
     Raises:
         TopicError: the topics do not fit the settings.
-        KafkaConnectionError: no broker answered for `stall_seconds`.
+        KafkaError: no broker answered for `stall_seconds`.
         SettingsError: the model that they plug in cannot be used.
     """
     logs.configure(settings)
@@ -81,8 +81,8 @@ async def _wait_for_topics(settings: Settings) -> list[TopicState]:
     while True:
         try:
             states = await ensure_topics(settings)
-        except KafkaConnectionError:
-            if time.monotonic() > deadline:
+        except KafkaError as error:  # one that ends while it is asked gives others than one away
+            if not error.retriable or time.monotonic() > deadline:
                 raise
             log.warning("no broker yet, trying again", servers=settings.bootstrap_servers)
             await asyncio.sleep(1.0)

@@ -8,12 +8,14 @@ import pytest
 import uvloop
 from aiokafka import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, NodeNotReadyError, RequestTimedOutError
 from aiokafka.protocol.metadata import MetadataRequest
 from kafka import Kafka
 
+from streams import cli, worker
 from streams.kafka import client_options
 from streams.settings import Settings
+from streams.topics import TopicState
 
 
 class Unsound(MetadataRequest):  # type: ignore[misc]  # aiokafka is untyped
@@ -56,3 +58,33 @@ def test_a_write_to_a_connection_that_was_just_closed_is_a_lost_connection(
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(refresh())
+
+
+def test_a_start_waits_for_a_broker_that_ends_while_it_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers: list[Exception | list[TopicState]] = [NodeNotReadyError(), RequestTimedOutError(), []]
+
+    async def ask(_settings: Settings) -> list[TopicState]:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(worker, "ensure_topics", ask)
+    assert asyncio.run(worker._wait_for_topics(Settings())) == []
+    assert not answers
+
+
+def test_a_broker_that_goes_away_during_a_command_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lose() -> None:
+        raise NodeNotReadyError("not ready (node id 1)")
+
+    monkeypatch.setattr(cli, "app", lose)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    assert "went away (NodeNotReadyError: not ready (node id 1)); try again" in " ".join(
+        capsys.readouterr().err.split()
+    )
