@@ -207,7 +207,8 @@ class Words(Service):  # type: ignore[misc]  # mode is untyped
         # What somebody said who was erased since is not remembered again.
         session = None if self._answers.was_erased(taken) else request.session_id
         conversation = self._conversations.of(request.user_id, session, time.monotonic())
-        self._hear(conversation, said, vectors)
+        if conversation.takes(taken.record.partition, taken.record.offset):
+            self._hear(conversation, said, vectors)
         left_out = {*request.exclude, *request.context_items, *conversation.left_out}
         ranking = await self._rank(request, conversation, left_out, now)
         conversation.listed = tuple(item.item_id for item in ranking.items)

@@ -38,13 +38,23 @@ MOST_LEFT_OUT = 500
 class Conversation:
     """wanted: Σ FADE^k w_k, None where nothing was wanted yet. unwanted: vectors and what they
     count now. words: the texts of what was wanted, newest first, as long as they count. listed: the
-    items of the last answer. left_out: items not to be answered with."""
+    items of the last answer. left_out: items not to be answered with. newest: the partition and
+    offset of the newest turn."""
 
     wanted: Vector | None = None
     unwanted: list[tuple[Vector, float]] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     listed: tuple[str, ...] = ()
     left_out: dict[str, None] = field(default_factory=dict)
+    newest: tuple[int, int] = (-1, -1)
+
+    def takes(self, partition: int, offset: int) -> bool:
+        """Note that the turn at this place has come; whether it is to be heard. A session's turns
+        are in one partition, and come again where that was moved before they were committed."""
+        if partition == self.newest[0] and offset <= self.newest[1]:
+            return False
+        self.newest = partition, offset
+        return True
 
     def hear(
         self, wanted: Vector | None, unwanted: Iterable[tuple[Vector, float]], words: str = ""

@@ -231,3 +231,19 @@ def test_turns_stay_in_order_where_requests_without_words_are_slow() -> None:
         answering.cancel()
 
     asyncio.run(work())
+
+
+def test_a_turn_that_comes_again_is_answered_again_and_heard_once() -> None:
+    async def ask() -> tuple[list[str], int]:
+        worker = Worker()
+        worker.encoder.set()
+        answering = worker.start()
+        turns = [fetched(7, first="without war"), fetched(8, second="without horror")]
+        await worker.serve([*turns, *turns])
+        while len(worker.published.ids) < 4:
+            await rest()
+        answering.cancel()
+        conversation = worker.words._conversations.of("ann", "s", monotonic())
+        return worker.published.ids, len(conversation.unwanted)
+
+    assert asyncio.run(ask()) == (["first", "second", "first", "second"], 2)
