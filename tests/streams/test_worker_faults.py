@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -43,52 +44,50 @@ def until(status: int, worker: Worker, timeout_s: float) -> None:
         time.sleep(0.1)
 
 
-def test_a_worker_waits_for_a_broker_that_went_away_and_loses_nothing(
-    broker: EmbeddedBroker, cache_dir: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def learned(broker: EmbeddedBroker, cache_dir: Path, tmp_path: Path) -> Iterator[Worker]:
+    """A worker that has learned 200 events; its broker runs too."""
     with broker, Worker(broker.bootstrap_servers, "", cache_dir, tmp_path) as worker:
-        kafka = Kafka(broker.bootstrap_servers)
-        kafka.produce("events", events(0, 200))
+        Kafka(broker.bootstrap_servers).produce("events", events(0, 200))
         worker.wait_for_metric("freshet_model_events", 200)
-        broker.kill()
-        until(503, worker, timeout_s=15)
-        assert worker.get("/livez")[0] == 200
-        assert "no Kafka broker answers" in worker.get("/readyz")[1]
-        broker.start()
-        until(200, worker, timeout_s=40)
-        kafka.produce("events", events(200, 200))
-        worker.wait_for_metric("freshet_model_events", 400, timeout_s=40)
-        lists = kafka.consume("recommendations", at_least=20)
-        assert {record.key for record in lists} == {f"u{n}".encode() for n in range(20)}
-        assert worker.terminate() == 0
+        yield worker
+
+
+def test_a_worker_waits_for_a_broker_that_went_away_and_loses_nothing(
+    broker: EmbeddedBroker, learned: Worker
+) -> None:
+    broker.kill()
+    until(503, learned, timeout_s=15)
+    assert learned.get("/livez")[0] == 200
+    assert "no Kafka broker answers" in learned.get("/readyz")[1]
+    broker.start()
+    until(200, learned, timeout_s=40)
+    kafka = Kafka(broker.bootstrap_servers)
+    kafka.produce("events", events(200, 200))
+    learned.wait_for_metric("freshet_model_events", 400, timeout_s=40)
+    lists = kafka.consume("recommendations", at_least=20)
+    assert {record.key for record in lists} == {f"u{n}".encode() for n in range(20)}
+    assert learned.terminate() == 0
 
 
 def test_a_worker_is_ended_also_while_its_broker_is_away(
-    broker: EmbeddedBroker, cache_dir: Path, tmp_path: Path
+    broker: EmbeddedBroker, learned: Worker
 ) -> None:
-    with broker, Worker(broker.bootstrap_servers, "", cache_dir, tmp_path) as worker:
-        kafka = Kafka(broker.bootstrap_servers)
-        kafka.produce("events", events(0, 200))
-        worker.wait_for_metric("freshet_model_events", 200)
-        broker.kill()  # what was learned last is not committed yet
-        assert worker.terminate(timeout_s=30) == 0
+    broker.kill()  # what was learned last is not committed yet
+    assert learned.terminate(timeout_s=30) == 0
 
 
 def test_a_worker_is_ended_also_while_its_broker_is_silent(
-    broker: EmbeddedBroker, cache_dir: Path, tmp_path: Path
+    broker: EmbeddedBroker, learned: Worker
 ) -> None:
-    with broker, Worker(broker.bootstrap_servers, "", cache_dir, tmp_path) as worker:
-        kafka = Kafka(broker.bootstrap_servers)
-        kafka.produce("events", events(0, 200))
-        worker.wait_for_metric("freshet_model_events", 200)
-        (java,) = psutil.Process(broker.guard_pid).children()
-        java.send_signal(signal.SIGSTOP)
-        try:
-            assert worker.terminate(timeout_s=30) == 0
-        finally:
-            java.send_signal(signal.SIGCONT)
-        assert "model saved" in worker.log
-        assert "Traceback" not in worker.log
+    (java,) = psutil.Process(broker.guard_pid).children()
+    java.send_signal(signal.SIGSTOP)
+    try:
+        assert learned.terminate(timeout_s=30) == 0
+    finally:
+        java.send_signal(signal.SIGCONT)
+    assert "model saved" in learned.log
+    assert "Traceback" not in learned.log
 
 
 def test_a_worker_started_before_its_broker_waits_for_it(
