@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import faust
+import structlog
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
 from streams import header_names, lost_connections
 from streams.settings import Settings, SettingsError
 
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_RETRY_SECONDS = 1.0
 #: For so long a client may not know of partitions that a topic got; Kafka's default is 5 minutes.
 METADATA_MAX_AGE_MS = 30_000
 
@@ -53,6 +62,24 @@ async def admin_client(settings: Settings, **options: Any) -> AsyncIterator[AIOK
         yield admin
     finally:
         await admin.close()
+
+
+async def once_a_broker_answers(settings: Settings, step: Callable[[], Awaitable[T]]) -> T:
+    """What `step` returns. Brokers may start later than workers, or end while they are asked; they
+    are waited for, but not for ever.
+
+    Raises:
+        KafkaError: none answered for `stall_seconds`, or one answered with a fault that stays.
+    """
+    deadline = time.monotonic() + settings.stall_seconds
+    while True:
+        try:
+            return await step()
+        except KafkaError as error:
+            if not error.retriable or time.monotonic() > deadline:
+                raise
+            log.warning("no broker, trying again", servers=settings.bootstrap_servers)
+            await asyncio.sleep(_RETRY_SECONDS)
 
 
 def broker_credentials(settings: Settings) -> faust.types.auth.CredentialsT | None:

@@ -19,7 +19,7 @@ from aiokafka.partitioner import murmur2
 from aiokafka.producer.message_accumulator import BatchBuilder
 from mode import Service
 
-from streams.kafka import client_options
+from streams.kafka import client_options, once_a_broker_answers
 from streams.settings import Settings
 from streams.topics import DEAD_LETTER_HEADROOM_BYTES
 
@@ -74,17 +74,8 @@ class Publisher(Service):  # type: ignore[misc]  # mode is untyped
             max_batch_size=_BATCH_BYTES,
             max_request_size=self._settings.max_record_bytes + 2 * DEAD_LETTER_HEADROOM_BYTES,
         )
-        # A broker that went away since the topics were looked at is waited for, as it is later on.
-        deadline = asyncio.get_running_loop().time() + self._settings.stall_seconds
-        while True:
-            try:
-                await self._producer.start()
-                return
-            except KafkaError as error:
-                if not error.retriable or asyncio.get_running_loop().time() > deadline:
-                    raise
-                log.warning("no broker, trying again", servers=self._settings.bootstrap_servers)
-                await asyncio.sleep(_RETRY_SECONDS)
+        # One that went away since the topics were looked at is waited for, as it is later on.
+        await once_a_broker_answers(self._settings, self._producer.start)
 
     async def on_stop(self) -> None:
         if self._producer is not None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-import time
 
 import faust.worker
 import structlog
 import uvloop
-from aiokafka.errors import KafkaError
 
 from models import compiled
 from models.plugged import PluginError
 from streams import logs
 from streams.app import build
+from streams.kafka import once_a_broker_answers
 from streams.settings import Settings, SettingsError
 from streams.topics import TopicState, dated_ahead, dead_letter_room, ensure_topics
 
@@ -76,19 +75,8 @@ def run_worker(settings: Settings) -> int:
 
 
 async def _wait_for_topics(settings: Settings) -> list[TopicState]:
-    """Brokers may start later than workers; wait for them, but not for ever."""
-    deadline = time.monotonic() + settings.stall_seconds
-    while True:
-        try:
-            states = await ensure_topics(settings)
-        except KafkaError as error:  # one that ends while it is asked gives others than one away
-            if not error.retriable or time.monotonic() > deadline:
-                raise
-            log.warning("no broker yet, trying again", servers=settings.bootstrap_servers)
-            await asyncio.sleep(1.0)
-        else:
-            made = [state.topic.name for state in states if state.created]
-            log.info("topics ready", created=made)
-            if warning := dated_ahead(states):
-                log.warning(warning)
-            return states
+    states = await once_a_broker_answers(settings, lambda: ensure_topics(settings))
+    log.info("topics ready", created=[state.topic.name for state in states if state.created])
+    if warning := dated_ahead(states):
+        log.warning(warning)
+    return states
